@@ -8,12 +8,21 @@ use rayon::prelude::*;
 use super::attention_agreement::{MapAgreement, compare_maps, mean, mean_map};
 use super::machine_set::MachineSet;
 use super::network_for_sampling::{recording_maps, with_classes};
+use super::values_outside_pixel_range::OutsideRange;
 use crate::analysis::agreement::{PooledRSquared, agreement};
 use crate::diffusion::{DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::theory::RecordedAttention;
+
+/// Every machine against the network along the network's trajectories.
+#[derive(Clone, Debug, Default)]
+pub struct AgreementByStep {
+    pub machines: Vec<StepAgreement>,
+    /// By step, the values of the network's estimates that were clamped; cleanest step first.
+    pub clamped: Vec<OutsideRange>,
+}
 
 /// One machine against the network along the network's trajectories; cleanest step first.
 #[derive(Clone, Debug)]
@@ -32,6 +41,8 @@ pub struct StepFigures {
     pub pooled_r_squared: PooledRSquared,
     /// Seed by seed, for machines that predict attention of a network that has some.
     pub attention: Vec<MapAgreement>,
+    /// Values of the machine's x0hat outside the pixel range.
+    pub outside: OutsideRange,
 }
 
 /// One step, means over seeds.
@@ -67,16 +78,18 @@ impl MachineSet {
         seeds: &ImageBatch,
         first_seed: u64,
         stop: &AtomicBool,
-    ) -> Result<Vec<StepAgreement>, DenoiseError> {
+    ) -> Result<AgreementByStep, DenoiseError> {
         let step = |i: usize| StepFigures {
             t: self.ddim.level(i).t,
             r_squared: Vec::new(),
             pooled_r_squared: PooledRSquared::default(),
             attention: Vec::new(),
+            outside: OutsideRange::default(),
         };
         let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
-        let mut found: Vec<StepAgreement> = self.names().map(empty).collect();
+        let mut machines: Vec<StepAgreement> = self.names().map(empty).collect();
+        let mut clamped = vec![OutsideRange::default(); self.ddim.n_steps];
         let has_attention = network.network().config().attention.is_some();
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
@@ -86,6 +99,9 @@ impl MachineSet {
             let conditioned = recording_maps(with_classes(network, first, seeds.len()));
             let mut network_steps = Vec::with_capacity(self.ddim.n_steps);
             self.ddim.sample(&conditioned, &seeds, &mut |step| {
+                let n_values = step.denoised.x0.values().len();
+                let n_outside = step.denoised.n_clamped;
+                clamped[step.index - 1].append(OutsideRange { n_outside, n_values });
                 network_steps.push(NetworkStep {
                     index: step.index,
                     level: step.level,
@@ -94,11 +110,11 @@ impl MachineSet {
                 });
                 check_stop(stop)
             })?;
-            for (index, found) in found.iter_mut().enumerate() {
+            for (index, found) in machines.iter_mut().enumerate() {
                 self.compare_machine(index, network, &network_steps, first, found, stop)?;
             }
         }
-        Ok(found)
+        Ok(AgreementByStep { machines, clamped })
     }
 
     /// Adds one machine's figures at the network's states to `found`.
@@ -130,6 +146,7 @@ impl MachineSet {
                 check_stop(stop)?;
                 let made = machine.denoise(&step.states.slice(at, each), step.level)?;
                 let figures = &mut found.steps[step.index - 1];
+                figures.outside.append(OutsideRange::of(made.x0.values()));
                 for (machine, network) in made.x0.iter().zip(step.denoised.x0.iter().skip(at)) {
                     figures.r_squared.extend(agreement(machine, network).cod);
                     figures.pooled_r_squared.add(machine, network);
@@ -146,13 +163,26 @@ impl MachineSet {
     }
 }
 
+impl AgreementByStep {
+    /// Adds the same machines' figures of more seeds.
+    pub fn append(&mut self, other: Self) {
+        if self.machines.is_empty() && self.clamped.is_empty() {
+            *self = other;
+            return;
+        }
+        self.machines.iter_mut().zip(&other.machines).for_each(|(all, more)| all.append(more));
+        self.clamped.iter_mut().zip(&other.clamped).for_each(|(all, more)| all.append(*more));
+    }
+}
+
 impl StepAgreement {
     /// Adds the same machine's figures of more seeds.
-    pub fn append(&mut self, other: &Self) {
+    fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
             all.r_squared.extend(&more.r_squared);
             all.pooled_r_squared.append(more.pooled_r_squared);
             all.attention.extend(&more.attention);
+            all.outside.append(more.outside);
         }
     }
 

@@ -110,7 +110,7 @@ impl MachineSet {
         (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX)
     }
 
-    fn sample_network(
+    pub(super) fn sample_network(
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
@@ -134,11 +134,11 @@ impl MachineSet {
     }
 
     /// Whether a machine needs the network's maps along the network's own trajectory.
-    fn wants_trajectory(&self) -> bool {
+    pub(super) fn wants_trajectory(&self) -> bool {
         self.entries.iter().any(|entry| entry.source() == Some(AttentionSource::Trajectory))
     }
 
-    fn run(
+    pub(super) fn run(
         &self,
         machine: &dyn Denoiser,
         seeds: &ImageBatch,
