@@ -37,6 +37,8 @@ pub enum Purpose {
     FloorNoise = 10,
     /// Resampled noise seeds of a standard error; index = resample.
     Bootstrap = 11,
+    /// Permutations of places under which attention maps are a control; index = noise seed.
+    ShuffledPlaces = 12,
 }
 
 /// The random generator for one purpose and item of an experiment.

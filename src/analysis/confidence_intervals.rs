@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
 /// The 97.5th percentile of the standard normal: two-sided 95%.
 const Z: f64 = 1.959_963_984_540_054;
@@ -50,6 +50,24 @@ pub fn quartiles(values: &[f64]) -> Option<Quartiles> {
         sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
     };
     Some(Quartiles { low: at(0.25), median: at(0.5), high: at(0.75) })
+}
+
+/// A median with its distribution-free 95% interval between order statistics (Conover, Practical Nonparametric Statistics,
+/// section 3.2): the ranks come from the binomial distribution of the number of values below the median. The interval of
+/// fewer than six values is unbounded; without values the result is `None`.
+pub fn median_interval(values: &[f64]) -> Option<Interval> {
+    let estimate = quartiles(values)?.median;
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    // The number of values to leave out at each end: the most for which so few below the median have a chance of 2.5%.
+    let below = Binomial::new(0.5, n as u64).ok()?;
+    let n_out = (0..n as u64 / 2).take_while(|rank| below.cdf(*rank) <= 0.025).count();
+    let (low, high) = match n_out.checked_sub(1) {
+        Some(rank) => (sorted[rank], sorted[n - 1 - rank]),
+        None => (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    Some(Interval { estimate, low, high })
 }
 
 /// A rate with Wilson's 95% interval, which stays within [0, 1] and has a positive width even at 0 and `n`
@@ -141,6 +159,19 @@ mod tests {
             (0..4).map(|i| (values.iter().sum::<f64>() - values[i]) / 3.0).collect();
         let (a, b) = (jackknife_interval(1.275, &without), mean_interval(&values).unwrap());
         assert!((a.low - b.low).abs() < 1e-12 && (a.high - b.high).abs() < 1e-12, "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn the_interval_of_a_median_lies_between_order_statistics() {
+        // Tables of the sign test: ranks 1 and 6 of 6, 2 and 9 of 10, 6 and 15 of 20, 40 and 61 of 100.
+        for (n, low, high) in [(6, 1.0, 6.0), (10, 2.0, 9.0), (20, 6.0, 15.0), (100, 40.0, 61.0)] {
+            let values: Vec<f64> = (1..=n).rev().map(f64::from).collect();
+            let found = median_interval(&values).unwrap();
+            assert_eq!((found.low, found.high), (low, high), "{n}");
+            assert_eq!(found.estimate, f64::from(n + 1) / 2.0);
+        }
+        assert_eq!(median_interval(&[1.0; 5]).unwrap().low, f64::NEG_INFINITY);
+        assert_eq!(median_interval(&[f64::NAN]), None);
     }
 
     #[test]

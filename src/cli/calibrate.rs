@@ -7,6 +7,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use crate::config::LargestSide;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::runs::catch_signals;
@@ -33,7 +34,8 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
     trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = catch_signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found = trained.calibrate(&stop, &mut progress).context("calibrating")?;
+    let found =
+        trained.calibrate(LargestSide::Image, None, &stop, &mut progress).context("calibrating")?;
     let Some(found) = found else {
         let machines: Vec<&str> = trained.machine_set.names().collect();
         bail!(

@@ -9,6 +9,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use crate::config::LargestSide;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::floors_file::LEVELS;
@@ -115,8 +116,8 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     Ok(Row::new(&report))
 }
 
-/// The run's own calibration if it matches the network and machines and no setting was changed; otherwise a new one,
-/// which becomes the run's own if no setting was changed. `None` if calibrate.seeds is 0.
+/// The calibration of the run's network and machines. What the run's own calibration holds is taken from there if no
+/// setting was changed, and a new fit becomes part of it. `None` if calibrate.seeds is 0.
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
@@ -125,20 +126,14 @@ fn calibration(
     let path = trained.run.calibration_path();
     let is_plain = args.settings.is_empty();
     let saved = if is_plain { Calibration::read(&path)? } else { None };
-    if let Some(saved) = saved {
-        if trained.is_fitted_by(&saved) {
-            return Ok(Some(saved));
-        }
-        errorln!(
-            "the saved calibration does not match: it was made for another step, sampler or list of machines"
-        );
-    }
     let mut progress = |what: &str| errorln!("calibrating {what}");
-    let found = trained.calibrate(stop, &mut progress).context("calibrating")?;
+    let found = trained
+        .calibrate(LargestSide::Image, saved.as_ref(), stop, &mut progress)
+        .context("calibrating")?;
     if stop.load(Ordering::SeqCst) {
         bail!("stopped");
     }
-    if let (Some(found), true) = (&found, is_plain) {
+    if let (Some(found), true) = (&found, is_plain && found != saved) {
         found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
     }
     Ok(found)

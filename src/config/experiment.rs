@@ -147,6 +147,20 @@ pub enum MachineName {
     AttentionPooled,
 }
 
+/// Values of `calibrate.k_up_to`: how wide the candidate patches of machines without sharing are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum LargestSide {
+    /// [`LargestSide::Field`] in the report of a run, [`LargestSide::Image`] in later calibrations of networks with
+    /// attention, which see the whole image.
+    Auto,
+    /// The larger of theory.patch_size and the receptive field.
+    Field,
+    /// A patch that covers the image.
+    Image,
+}
+
+impl Word for LargestSide {}
 impl Word for DatasetKind {}
 impl Word for ArchitectureKind {}
 impl Word for MachineName {}
@@ -283,6 +297,8 @@ section! {
     samples: usize = 128, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
     /// held-out noise seeds on which machines are compared with the network
     seeds: usize = 32, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
+    /// whether attention machines are also sampled without sharing and with wrong maps, as controls
+    controls: bool = true, Accepted::Boolean;
     /// noised images per noise level on which the network's error is compared with its floor (fewer for large data sets);
     /// 0: no floors
     floor_draws: usize = 512, Accepted::Integer { min: 0, max: 10_000 };
@@ -293,6 +309,9 @@ section! {
 pub struct CalibrationGrid {
     /// Patch sides in pixels, odd.
     pub k: Vec<usize>,
+    /// Patch sides of `els`, `bbels` and `ls`, which share nothing beyond a patch: up to a covering one for networks that
+    /// see the whole image.
+    pub k_without_sharing: Vec<usize>,
     pub lambda: Vec<f64>,
     pub gamma: Vec<f64>,
     pub tau: Vec<f64>,
@@ -307,6 +326,9 @@ section! {
         Accepted::Integer { min: 0, max: NoiseSeeds::CALIBRATION_MAX as i64 };
     /// candidate patch sides; empty: odd sides from 3 to the larger of theory.patch_size and the receptive field
     k: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// largest candidate side of els, bbels and ls if calibrate.k is empty: field, image (sides up to one that covers the
+    /// image), or auto: field in a run's own report, image in compare and calibrate if the network has attention
+    k_up_to: LargestSide = LargestSide::Auto, Accepted::Choice(LargestSide::VARIANTS);
     /// attention machine: candidate lambdas
     lambda: Vec<f64> = vec![0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
         Accepted::Numbers { min: 0.0, max: 1e6 };

@@ -36,7 +36,7 @@ pub mod training_device;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment::{
-    CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
+    CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment, LargestSide,
     NetworkSettings, PreviewSettings, TheorySettings,
 };
 pub use lab_file::{BUILT_IN, Lab, load};

@@ -10,7 +10,7 @@ use std::{fs, io};
 use super::error::{ConfigError, SettingError};
 use super::experiment::{
     ArchitectureKind, CalibrateSettings, CalibrationGrid, DatasetKind, DatasetSettings, Experiment,
-    MachineName, NetworkSettings, TheorySettings,
+    LargestSide, MachineName, NetworkSettings, TheorySettings,
 };
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
@@ -319,12 +319,28 @@ impl Experiment {
         self.theory.patch_size.map_or_else(|| network.receptive_field(), NonZeroUsize::get)
     }
 
-    /// Candidate settings for calibrating the machines of a network with this configuration.
-    pub fn calibration_grid(&self, network: &NetworkConfig) -> CalibrationGrid {
-        let CalibrateSettings { k, lambda, gamma, tau, .. } = &self.calibrate;
-        let largest = network.receptive_field().max(self.patch_size(network)).max(3);
-        let k = if k.is_empty() { (3..=largest).step_by(2).collect() } else { k.clone() };
-        CalibrationGrid { k, lambda: lambda.clone(), gamma: gamma.clone(), tau: tau.clone() }
+    /// Candidate settings for calibrating the machines of a network with this configuration; `auto` is what `auto` means
+    /// in calibrate.k_up_to if the network has attention.
+    pub fn calibration_grid(&self, network: &NetworkConfig, auto: LargestSide) -> CalibrationGrid {
+        let CalibrateSettings { k, k_up_to, lambda, gamma, tau, .. } = &self.calibrate;
+        let field = network.receptive_field().max(self.patch_size(network)).max(3);
+        let narrow: Vec<usize> =
+            if k.is_empty() { (3..=field).step_by(2).collect() } else { k.clone() };
+        let largest = match k_up_to {
+            LargestSide::Auto if network.attention.is_some() => auto,
+            other => *other,
+        };
+        let mut wide = narrow.clone();
+        if k.is_empty() && largest == LargestSide::Image {
+            wide.extend(sides_up_to_the_image(field, network.image));
+        }
+        CalibrationGrid {
+            k: narrow,
+            k_without_sharing: wide,
+            lambda: lambda.clone(),
+            gamma: gamma.clone(),
+            tau: tau.clone(),
+        }
     }
 
     /// The machine with this name and the settings of `theory`.
@@ -393,6 +409,15 @@ impl Experiment {
         }
         warnings
     }
+}
+
+/// Odd patch sides above `field`, each a quarter larger than the one before; the last one covers the image, so that `els`
+/// is `es` with it.
+fn sides_up_to_the_image(field: usize, image: ImageShape) -> Vec<usize> {
+    let covering = image.height.max(image.width) | 1;
+    let next =
+        |&side: &usize| (side < covering).then(|| ((side * 5).div_ceil(4) | 1).min(covering));
+    std::iter::successors(Some(field | 1), next).skip(1).collect()
 }
 
 /// The reason why `path` is not a data set of that kind, with advice if something else is there.
@@ -473,6 +498,28 @@ mod tests {
         assert!(experiment.geometry_warnings(&network)[0].contains("two glyphs"));
         experiment.set("dataset.gap", "2").unwrap();
         assert!(experiment.geometry_warnings(&network)[0].contains("gap of 2"));
+    }
+
+    #[test]
+    fn sides_reach_the_image_for_machines_without_sharing_where_they_are_asked_for() {
+        let mut experiment = Experiment::default();
+        let network = experiment.network_config(rgb(18), None).unwrap();
+        let sides = |experiment: &Experiment, network: &NetworkConfig, auto| {
+            let grid = experiment.calibration_grid(network, auto);
+            assert_eq!(grid.k, [3, 5, 7]);
+            grid.k_without_sharing
+        };
+        let wide = vec![3, 5, 7, 9, 13, 17, 19];
+        assert_eq!(sides(&experiment, &network, LargestSide::Field), [3, 5, 7]);
+        assert_eq!(sides(&experiment, &network, LargestSide::Image), wide);
+        let local = NetworkConfig { attention: None, ..network.clone() };
+        assert_eq!(sides(&experiment, &local, LargestSide::Image), [3, 5, 7]);
+        experiment.set("calibrate.k_up_to", "image").unwrap();
+        assert_eq!(sides(&experiment, &local, LargestSide::Field), wide);
+        experiment.set("calibrate.k", "3,5,7").unwrap();
+        assert_eq!(sides(&experiment, &network, LargestSide::Image), [3, 5, 7]);
+        assert_eq!(sides_up_to_the_image(7, rgb(7)), Vec::<usize>::new());
+        assert_eq!(sides_up_to_the_image(9, rgb(8)), Vec::<usize>::new());
     }
 
     #[test]

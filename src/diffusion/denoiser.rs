@@ -35,12 +35,14 @@ pub struct Denoised {
     pub attention: Option<AttentionMaps>,
     /// Statistics of the attention; attention networks only, on request.
     pub attention_statistics: Option<AttentionStatistics>,
+    /// Values of the batch that lay outside the pixel range [-1, 1] and were clamped to it; networks only.
+    pub n_clamped: usize,
 }
 
 impl Denoised {
     /// An estimate without diagnostics.
     pub fn plain(x0: ImageBatch) -> Self {
-        Self { x0, posterior: None, attention: None, attention_statistics: None }
+        Self { x0, posterior: None, attention: None, attention_statistics: None, n_clamped: 0 }
     }
 
     /// The noise in `x` according to `x0hat`: `(x - sqrt(abar) x0hat) / sigma`.

@@ -11,7 +11,8 @@ use super::agreement_and_rates;
 use super::attention_entropy_by_noise_level::AttentionByLevel;
 use super::copies_and_mosaics::{MosaicFigures, Mosaics};
 use super::network_and_machines_of_run::Trained;
-use super::samples::{MachineSet, SampleSet, StepAgreement};
+use super::samples::attention_controls::{ControlSamples, ControlSeeds};
+use super::samples::{AgreementByStep, MachineSet, SampleSet};
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};
@@ -34,7 +35,11 @@ pub struct Comparison {
     /// Per machine, in order; crafted sets only.
     pub machine_rates: Vec<(String, Option<Rates>)>,
     /// Along the network's trajectories.
-    pub by_step: Vec<StepAgreement>,
+    pub by_step: AgreementByStep,
+    /// The attention machines without sharing and with wrong maps, from the same seeds; empty if none is wanted.
+    pub controls: Vec<ControlSamples>,
+    /// The network's samples without the clamp, from the same seeds; `None` if it has none.
+    pub unclamped: Option<ImageBatch>,
     /// Copies and mosaics among the samples, the network's first.
     pub mosaics: Vec<MosaicFigures>,
     /// The network's attention along its trajectories.
@@ -44,6 +49,29 @@ pub struct Comparison {
 /// The images x_T of these seeds, `[n, C, H, W]`.
 fn noise(noise_seed: u64, seeds: &NoiseSeeds, shape: ImageShape) -> ImageBatch {
     noise_seeds(noise_seed, seeds.first(), seeds.len(), shape)
+}
+
+/// The noise of the seeds after those of `part`, whose maps are used in place of their own; after the last of all `n`
+/// held-out seeds comes the first. `None` if there is no other seed.
+fn other_noise(
+    noise_seed: u64,
+    n: usize,
+    part: &NoiseSeeds,
+    shape: ImageShape,
+) -> Option<ImageBatch> {
+    let all = NoiseSeeds::held_out(n);
+    let next = |seed: u64| if seed < all.last() { seed + 1 } else { all.first() };
+    let mut others = ImageBatch::zeros(shape, 0);
+    part.range().for_each(|seed| others.append(&noise_seeds(noise_seed, next(seed), 1, shape)));
+    (all.len() > 1).then_some(others)
+}
+
+fn append_controls(all: &mut Vec<ControlSamples>, more: Vec<ControlSamples>) {
+    if all.is_empty() {
+        *all = more;
+        return;
+    }
+    all.iter_mut().zip(&more).for_each(|(all, more)| all.samples.append(&more.samples));
 }
 
 impl Trained {
@@ -67,17 +95,25 @@ impl Trained {
             .context("building the search for copies")?;
         let mut attention = AttentionByLevel::for_network(config);
         let mut samples: Option<SampleSet> = None;
-        let mut by_step: Vec<StepAgreement> = Vec::new();
+        let mut by_step = AgreementByStep::default();
+        let mut controls: Vec<ControlSamples> = Vec::new();
+        let mut unclamped = config.clamp.then(|| ImageBatch::zeros(config.image, 0));
         let mut n_done = 0;
         for part in NoiseSeeds::held_out(n).parts(PIECE) {
             let noise = noise(noise_seed, &part, config.image);
             let first = part.first();
             let (piece, steps) =
                 machine_set.sample_with_steps(network, &noise, first, &mut attention, stop)?;
-            if by_step.is_empty() {
-                by_step = steps;
-            } else {
-                by_step.iter_mut().zip(&steps).for_each(|(all, more)| all.append(more));
+            by_step.append(steps);
+            if self.experiment.compare.controls {
+                let others = other_noise(noise_seed, n, &part, config.image);
+                let seeds =
+                    ControlSeeds { seeds: &noise, first_seed: first, others: others.as_ref() };
+                append_controls(&mut controls, machine_set.sample_controls(network, &seeds, stop)?);
+            }
+            if let Some(all) = &mut unclamped {
+                let free = network.clone().clamped(false);
+                all.append(&machine_set.sample_network_only(&free, &noise, first, stop)?);
             }
             match &mut samples {
                 Some(samples) => samples.append(&piece),
@@ -109,6 +145,8 @@ impl Trained {
             rates: rates(&judged),
             machine_rates,
             by_step,
+            controls,
+            unclamped,
             mosaics: mosaic_figures,
             attention,
             samples,
@@ -123,5 +161,20 @@ impl SampleSet {
         for ((_, samples), (_, more)) in self.machines.iter_mut().zip(&other.machines) {
             samples.append(more);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_has_another_one() {
+        let shape = ImageShape::new(1, 2, 2);
+        let part = NoiseSeeds::held_out(5).skip(3);
+        let found = other_noise(9, 5, &part, shape).unwrap();
+        assert_eq!(found.image(0), noise_seeds(9, 1004, 1, shape).values());
+        assert_eq!(found.image(1), noise_seeds(9, 1000, 1, shape).values());
+        assert!(other_noise(9, 1, &NoiseSeeds::held_out(1), shape).is_none());
     }
 }

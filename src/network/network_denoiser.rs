@@ -149,7 +149,7 @@ impl Denoiser for NetworkDenoiser {
         self.check(x, level)?;
         let labels = self.labels(x.len())?;
         let (signal, sigma) = (level.signal(), level.sigma());
-        let clamp = self.clamp;
+        let mut n_clamped = 0;
         let mut x0 = Vec::with_capacity(x.values().len());
         let mut weights: Vec<f32> = Vec::new();
         let mut statistics = AttentionStatistics::default();
@@ -162,7 +162,9 @@ impl Denoiser for NetworkDenoiser {
             let eps = host::<f64>(&prediction.eps, DType::F64)?;
             x0.extend(piece.values().iter().zip(eps).map(|(x, eps)| {
                 let x0 = (x - sigma * eps) / signal;
-                if clamp { x0.clamp(-1.0, 1.0) } else { x0 }
+                let is_outside = self.clamp && !(-1.0..=1.0).contains(&x0);
+                n_clamped += usize::from(is_outside);
+                if is_outside { x0.clamp(-1.0, 1.0) } else { x0 }
             }));
             let (some, maps) = self.record(&prediction.record)?;
             statistics.merge(&some);
@@ -176,6 +178,7 @@ impl Denoiser for NetworkDenoiser {
         Ok(Denoised {
             attention,
             attention_statistics: (statistics.n_images > 0).then_some(statistics),
+            n_clamped,
             ..Denoised::plain(ImageBatch::new(x.shape(), x0))
         })
     }
@@ -304,11 +307,13 @@ mod tests {
     #[test]
     fn estimates_are_held_to_the_pixel_range_on_request() {
         let level = Schedule::Cosine.level(1.0);
-        let largest = |clamp| {
-            let x0 = denoiser(clamp).with_labels(vec![0; 2]).denoise(&seeds(2), level).unwrap().x0;
-            x0.values().iter().fold(0.0_f64, |m, v| m.max(v.abs()))
-        };
-        assert!(largest(false) > 1.0 && largest(true) == 1.0);
+        let estimate =
+            |clamp| denoiser(clamp).with_labels(vec![0; 2]).denoise(&seeds(2), level).unwrap();
+        let largest = |x0: &ImageBatch| x0.values().iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        let (free, clamped) = (estimate(false), estimate(true));
+        assert!(largest(&free.x0) > 1.0 && largest(&clamped.x0) == 1.0);
+        let n_outside = free.x0.values().iter().filter(|v| v.abs() > 1.0).count();
+        assert_eq!((free.n_clamped, clamped.n_clamped), (0, n_outside));
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl RecordedAttention {
         &self.steps
     }
 
+    /// The same steps with `change` of their maps.
+    pub fn map(&self, change: impl Fn(&AttentionMaps) -> AttentionMaps) -> Self {
+        Self { steps: self.steps.iter().map(|(t, maps)| (*t, change(maps))).collect() }
+    }
+
     /// Images `start..start + n` of the recorded batch.
     pub fn slice(&self, start: usize, n: usize) -> Self {
         Self { steps: self.steps.iter().map(|(t, maps)| (*t, maps.slice(start, n))).collect() }

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::es_by_fourier_transform::{is_accurate, posteriors_over_shifts};
 use super::cpu_kernels::{
     PatchQuery, box_sums::BoxSums, posterior_over_all_images::AllImages, tile::Tile,
 };
+use super::es_by_fourier_transform::{is_accurate, posteriors_over_shifts};
 use super::estimate_of_one_image::Estimate;
 use super::ideal_and_es::{WholeSums, expand};
 use super::image_evidence::Evidence;

@@ -17,11 +17,11 @@ use faer::c64;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::parallel_passes_over_dictionary::merged;
-use super::image_dft::ImageDft;
-use super::image_dft_of_lanes::{LanesDft, add_product};
 use super::cpu_kernels::posterior::pruned_nats;
 use super::cpu_kernels::tile::Tile;
+use super::image_dft::ImageDft;
+use super::image_dft_of_lanes::{LanesDft, add_product};
+use super::parallel_passes_over_dictionary::merged;
 use super::posterior_weights::Accumulator;
 use super::training_pixels::ImagePixels;
 use crate::diffusion::Provenance;

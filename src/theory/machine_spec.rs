@@ -132,6 +132,14 @@ impl MachineKind {
         }
     }
 
+    /// Whether the machine, one without sharing, takes patches of any side, up to the image and beyond.
+    pub fn takes_covering_patches(&self) -> bool {
+        matches!(
+            self,
+            Self::Local | Self::LocalWrapped | Self::EquivariantLocal | Self::BoundaryBroken
+        )
+    }
+
     /// Whether the machine weighs training images or patches, so that its estimates come with a posterior over them.
     pub fn has_posterior(&self) -> bool {
         !matches!(self, Self::Wiener | Self::WienerCirculant)

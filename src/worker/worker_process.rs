@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::out_of_memory;
 use super::prepare_training::{RunContext, prepare};
 use super::training_run::train;
-use crate::config::CompareSettings;
+use crate::config::{CompareSettings, LargestSide};
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
@@ -409,14 +409,14 @@ fn calibration(
     let run = &trained.run;
     let path = run.calibration_path();
     let saved = Calibration::read(&path).unwrap_or(None);
-    let found = match saved.filter(|saved| trained.is_fitted_by(saved)) {
+    let found = match saved.filter(|saved| trained.is_fitted_by(saved, LargestSide::Field)) {
         Some(saved) => saved,
         None => {
             let mut progress = |what: &str| {
                 let message = format!("calibrating {what}");
                 board.update(|status| status.message = Some(message));
             };
-            let found = trained.calibrate(stop, &mut progress);
+            let found = trained.calibrate(LargestSide::Field, None, stop, &mut progress);
             let Some(found) = found.context("calibrating the machines")? else { return Ok(None) };
             found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
             found

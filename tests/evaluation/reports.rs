@@ -154,6 +154,8 @@ fn every_number_of_a_report_follows_from_samples_drawn_anew() {
     check_agreement(&folder, &report, &samples);
     check_by_step(&folder, &report, &samples);
     check_attention(&folder, &report, &samples);
+    check_controls(&folder, &report, &samples, &trained);
+    check_clamp(&folder, &report, &samples, &trained);
     check_rates(&folder, &report, &samples, &trained);
     check_copies(&report, &samples, &trained);
     check_facts(&report, &trained);
@@ -227,6 +229,108 @@ fn check_by_step(folder: &Path, report: &Value, samples: &Samples) {
         let found = report["agreement"][name]["R2_along_network"].as_f64().unwrap();
         check_close(found, 1.0 - error / deviation, TOLERANCE, name);
     }
+}
+
+/// controls.csv and the controls of report.json: machines without sharing and with wrong maps, made anew.
+fn check_controls(folder: &Path, report: &Value, samples: &Samples, trained: &Trained) {
+    let images = Arc::new(TrainingImages::from_dataset(&trained.dataset).unwrap());
+    let noise = |i: usize| {
+        noise_seeds(trained.experiment.noise_seed, 1000 + i as u64, 1, trained.dataset.shape())
+    };
+    let attention = |name: &str| {
+        let machine = trained.machine_set.machines().find(|machine| machine.name == name).unwrap();
+        let MachineKind::Attention { settings: Scheduled::Fixed(settings), .. } =
+            &machine.spec.kind
+        else {
+            panic!("an attention machine with the same settings at every step")
+        };
+        (*settings, machine.spec.k.clone())
+    };
+    // r of the machine with other settings, its maps those along the trajectory of seed `from(i)`.
+    let r = |settings: AttentionSettings, k: &PatchSize, from: &dyn Fn(usize) -> usize| {
+        let one = |i: usize| {
+            let mut recorded = RecordedAttention::new();
+            for (step, maps) in (1..=T).zip(&samples.network[from(i)].maps) {
+                recorded.push(plain::level(step as f64 / T as f64), maps.clone().unwrap());
+            }
+            let provider: Arc<dyn AttentionProvider> = Arc::new(recorded);
+            let settings = Scheduled::Fixed(settings);
+            let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
+            let spec = MachineSpec { kind, k: k.clone() };
+            let machine = Machine::new(spec, images.clone(), Precision::F32, Some(provider));
+            let made = plain::sample(&machine.unwrap(), &noise(i), T).sample;
+            pearson(&made, &samples.network[i].sample)
+        };
+        (0..N_SEEDS).map(one).collect::<Vec<f64>>()
+    };
+    let lines = csv(folder, "controls.csv", "seed,machine,control,r");
+    let found = |machine: &str, control: &str| -> Vec<f64> {
+        let is_it = |line: &&Vec<String>| line[1] == machine && line[2] == control;
+        let found: Vec<f64> = lines.iter().filter(is_it).map(|line| number(&line[3])).collect();
+        assert_eq!(found.len(), N_SEEDS, "{machine} {control}");
+        found
+    };
+    let check = |machine: &str, control: &str, expected: &[f64]| {
+        for (found, expected) in found(machine, control).iter().zip(expected) {
+            check_close(*found, *expected, 2e-4, &format!("{machine} {control}"));
+        }
+    };
+    let itself = |i: usize| i;
+    for (machine, n_heads) in [("attention-similarity", 1.0), ("attention-trajectory", 2.0)] {
+        let (settings, k) = attention(machine);
+        check(machine, "none", &r(settings, &k, &itself));
+        let identity = AttentionSettings { source: AttentionSource::Identity, ..settings };
+        let off = AttentionSettings { lambda: 0.0, gamma: 0.0, ..identity };
+        check(machine, "sharing-off", &r(off, &k, &itself));
+        let identity = AttentionSettings { lambda: n_heads * settings.lambda, ..identity };
+        check(machine, "identity-maps", &r(identity, &k, &itself));
+    }
+    let (settings, k) = attention("attention-trajectory");
+    let others = r(settings, &k, &|i| (i + 1) % N_SEEDS);
+    check("attention-trajectory", "other-seeds-maps", &others);
+    let shuffled = found("attention-trajectory", "shuffled-maps");
+    assert!(shuffled.iter().zip(&r(settings, &k, &itself)).any(|(a, b)| (a - b).abs() > 1e-3));
+    assert_eq!(lines.len(), N_SEEDS * (3 + 5));
+
+    let all = report["controls"].as_array().unwrap();
+    let row = all.iter().find(|row| row["control"] == "other-seeds-maps").unwrap();
+    let median = row["r"]["estimate"].as_f64().unwrap();
+    check_close(median, quantile(&others, 0.5), 2e-4, "median r of the control");
+    let own = found("attention-trajectory", "none");
+    let gaps: Vec<f64> = own.iter().zip(&others).map(|(a, b)| a - b).collect();
+    check_close(row["difference"]["estimate"].as_f64().unwrap(), mean(&gaps), 2e-4, "difference");
+}
+
+/// clamp.csv, and the agreement with the network without its clamp.
+fn check_clamp(folder: &Path, report: &Value, samples: &Samples, trained: &Trained) {
+    let lines = csv(folder, "clamp.csv", "who,t,outside");
+    assert_eq!(lines.len(), T * (1 + samples.machines.len()));
+    let free = trained.network.clone().clamped(false);
+    for (step, line) in lines[..T].iter().enumerate() {
+        let (mut n_outside, mut n_values) = (0, 0);
+        for way in &samples.network[..N_SEEDS] {
+            let level = plain::level((step + 1) as f64 / T as f64);
+            let x0 = free.denoise(&way.states[step], level).unwrap().x0.into_values();
+            n_outside += x0.iter().filter(|v| v.abs() > 1.0).count();
+            n_values += x0.len();
+        }
+        assert_eq!(line[0], "network");
+        check_close(number(&line[2]), n_outside as f64 / n_values as f64, 1e-3, "clamped");
+    }
+    assert!(lines[..T].iter().any(|line| number(&line[2]) > 0.0), "something is clamped");
+    assert!(lines[T..].iter().all(|line| number(&line[2]) == 0.0), "posterior means are not");
+
+    let rows = report["clamp"]["without_clamp"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["who"].as_str().unwrap()).collect();
+    assert_eq!(names, ["network", "els", "ideal", "attention-similarity"]);
+    let noise = |i: usize| {
+        noise_seeds(trained.experiment.noise_seed, 1000 + i as u64, 1, trained.dataset.shape())
+    };
+    let of_network = (0..N_SEEDS).map(|i| plain::sample(&free, &noise(i), T).sample);
+    let made = samples.machines[0].1.iter();
+    let r: Vec<f64> = of_network.zip(made).map(|(n, m)| pearson(&m.sample, &n)).collect();
+    let median = rows[1]["r_without_clamp"]["estimate"].as_f64().unwrap();
+    check_close(median, quantile(&r, 0.5), TOLERANCE, "r without the clamp");
 }
 
 /// predicted_attention.csv, its correlation over steps, and the network's own attention in report.json.

@@ -4,7 +4,7 @@ use mosaic_lab::config::{Experiment, NamedMachine};
 use mosaic_lab::evaluation::agreement_and_rates::agreement_figures;
 use mosaic_lab::evaluation::final_comparison_of_a_run::Comparison;
 use mosaic_lab::evaluation::report::{Report, ReportContext};
-use mosaic_lab::evaluation::samples::SampleSet;
+use mosaic_lab::evaluation::samples::{AgreementByStep, SampleSet};
 use mosaic_lab::image::{ImageBatch, ImageShape};
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::event::LossByLevel;
@@ -34,7 +34,9 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         samples,
         rates: None,
         machine_rates: vec![("ideal".to_owned(), None), ("ls".to_owned(), None)],
-        by_step: Vec::new(),
+        by_step: AgreementByStep::default(),
+        controls: Vec::new(),
+        unclamped: None,
         mosaics: Vec::new(),
         attention: None,
     };
@@ -72,6 +74,8 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
     for (name, head) in [
         ("rates.csv", "who,samples,rate,value,low95,high95\n"),
         ("by_step.csv", "machine,t,R2,seeds\n"),
+        ("controls.csv", "seed,machine,control,r\n"),
+        ("clamp.csv", "who,t,outside\n"),
         ("predicted_attention.csv", "machine,t,predicted_nats,measured_nats,r_of_log_maps\n"),
     ] {
         assert_eq!(read(name), head);

@@ -95,6 +95,7 @@ fn calibration() -> Calibration {
         tau: 1.0,
     };
     let machine = |name: &str| Calibrated {
+        sides: vec![3, 5, 7, 9],
         machine: name.to_owned(),
         candidates: vec![Candidate {
             origin: Origin::Own,

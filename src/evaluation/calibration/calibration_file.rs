@@ -28,6 +28,10 @@ pub struct Calibration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibrated {
     pub machine: String,
+    /// Candidate patch sides in pixels. Empty in calibrations of earlier versions, which fitted by other criteria and are
+    /// made anew.
+    #[serde(default)]
+    pub sides: Vec<usize>,
     /// The schedules that competed: the one that is kept, then the others by the mean r of their final samples.
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.

@@ -5,15 +5,18 @@
 //!                                  schedules, sampled from the same seeds -> the one that is kept
 //! ```
 //!
-//! A machine without attention gets the patch side with the best median cosine of the predicted noise, as Kamb &
-//! Ganguli choose their scales; the attention machine gets the (k, lambda, gamma, tau) with the least mean squared
-//! error over seeds. Both are fitted twice: at the network's states, and at the states that the machine itself
-//! reaches with the settings of the steps before. The settings that fit best at the network's states need not keep
-//! a machine on the network's trajectory, so the schedules compete: the winner is the one whose *final samples* have
-//! the largest mean r with the network's, or that schedule with its lambdas multiplied by 1.5, 2 or 4, whichever is the
-//! largest factor whose r is within one standard error (of the difference over seeds). One patch side at every step
-//! competes too (machines without attention); for pooled attention, whose least error is a hedge, only one lambda and
-//! gamma at every step compete. All of this uses the calibration seeds only: no preview and no report shows any of them.
+//! Every machine is fitted by one criterion, the least mean squared error of x0hat over seeds, on the same seeds: the
+//! machine without attention gets a patch side, the attention machine (k, lambda, gamma, tau). All are fitted twice: at
+//! the network's states, and at the states that the machine itself reaches with the settings of the steps before. The
+//! settings that fit best at the network's states need not keep a machine on the network's trajectory, so the schedules
+//! compete, and with them constant ones: for each patch side the setting with the least error over all steps, and, for
+//! machines with attention, the fitted schedules with their lambdas multiplied by 1.5, 2 or 4. The winner is the one
+//! whose *final samples* have the largest mean r with the network's. For pooled attention, whose least error is a hedge,
+//! a few constant lambdas and gammas compete too, (0, 0) among them. All of this uses the calibration seeds only: no
+//! preview and no report shows any of them.
+//!
+//! Patch sides are those up to the receptive field. A network with attention sees the whole image, so the machines without
+//! sharing (`els`, `bbels`, `ls`) may be given sides up to the image ([`crate::config::CalibrationGrid`]).
 //!
 //! Entry `i - 1` of a schedule belongs to `t = i / T`, both here and where a machine uses it (the public code of Kamb
 //! & Ganguli is off by one there).

@@ -54,7 +54,7 @@ pub fn bootstrap_error(steps: &[Errors]) -> Option<f64> {
         let seeds: Vec<usize> =
             (0..n_seeds).map(|_| generator.random_range(0..n_seeds as u64) as usize).collect();
         let side = |(at, step): (usize, &Errors)| {
-            ((at + 1) as f64 / steps.len() as f64, step.best_by_median_cosine(&seeds).k as f64)
+            ((at + 1) as f64 / steps.len() as f64, step.best_over(&seeds).k as f64)
         };
         let sides: Vec<(f64, f64)> = steps.iter().enumerate().map(side).collect();
         PatchSideGrowth::of(&sides).map(|found| found.growth())
@@ -81,27 +81,28 @@ mod tests {
         assert!(PatchSideGrowth::of(&[(0.7, 5.0)]).is_none());
     }
 
-    /// Two steps with the sides 3 and 5; `cosine` is `[side][seed]` of the noisy one.
-    fn steps(cosine: [Vec<f64>; 2]) -> [Errors; 2] {
-        let n = cosine[0].len();
-        let step = |cosine: [Vec<f64>; 2]| Errors {
+    /// Two steps with the sides 3 and 5; `squared` is `[side][seed]` of the noisy one.
+    fn steps(squared: [Vec<f64>; 2]) -> [Errors; 2] {
+        let n = squared[0].len();
+        let step = |squared: [Vec<f64>; 2]| Errors {
             settings: [3, 5].map(|k| StepSettings { k, lambda: 0.0, gamma: 0.0, tau: 0.0 }).into(),
-            squared: vec![vec![0.0; n]; 2],
-            cosine: cosine.into(),
+            squared: squared.into(),
+            cosine: vec![vec![0.0; n]; 2],
             variance: vec![1.0; n],
         };
-        [step([vec![0.9; n], vec![0.1; n]]), step(cosine)]
+        [step([vec![0.1; n], vec![0.9; n]]), step(squared)]
     }
 
     #[test]
     fn seeds_that_agree_leave_no_error_and_seeds_that_differ_do() {
         let n = 16;
-        assert_eq!(bootstrap_error(&steps([vec![0.1; n], vec![0.9; n]])), Some(0.0));
-        // Half of the seeds are for either side: the median falls on either with equal chance.
-        let split: Vec<f64> = (0..n).map(|seed| if seed % 2 == 0 { 0.9 } else { 0.1 }).collect();
-        let against: Vec<f64> = split.iter().map(|cosine| 1.0 - cosine).collect();
+        assert_eq!(bootstrap_error(&steps([vec![0.9; n], vec![0.1; n]])), Some(0.0));
+        // Half of the seeds are for either side, so a resample is for side 5 with a chance of .40: ties go to side 3. A
+        // growth of 0 or 2 then has a standard deviation of .98.
+        let split: Vec<f64> = (0..n).map(|seed| f64::from(seed as u8 % 2)).collect();
+        let against: Vec<f64> = split.iter().map(|squared| 1.0 - squared).collect();
         let found = bootstrap_error(&steps([split, against])).unwrap();
-        assert!((found - 1.0).abs() < 0.05, "sides of 3 and 5, each half of the time: {found}");
-        assert_eq!(bootstrap_error(&steps([vec![0.1], vec![0.9]])), None);
+        assert!((found - 0.98).abs() < 0.05, "sides of 3 and 5, each half of the time: {found}");
+        assert_eq!(bootstrap_error(&steps([vec![0.9], vec![0.1]])), None);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::calibration_file::{Calibrated, Candidate, Origin, StepFit};
 use super::machine_schedule::StepSettings;
 use super::patch_side_growth::bootstrap_error;
-use super::schedule_ranking::{SampledSchedule, mean, ranked};
+use super::schedule_ranking::{mean, ranked};
 use super::setting_errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
 use crate::analysis::{agreement::agreement, confidence_intervals::quartiles};
 use crate::config::CalibrationGrid;
@@ -17,15 +17,15 @@ use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::theory::machine_spec::AttentionSource;
 
-/// Factors on fitted lambdas that compete, the least first: a schedule fitted where the network is already consistent
-/// asks for too little sharing where a machine is not.
+/// Factors on fitted lambdas that compete: a schedule fitted where the network is already consistent asks for too little
+/// sharing where a machine is not.
 const BOOSTS: [f64; 4] = [1.0, 1.5, 2.0, 4.0];
 
-/// Constant settings of the pooled machine that compete. Step by step, the least error is a hedge between the images
-/// that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found by its
-/// samples.
-const POOLED_LAMBDAS: [f64; 3] = [0.05, 0.1, 0.2];
-const POOLED_GAMMAS: [f64; 2] = [0.1, 0.2];
+/// Constant (lambda, gamma) of the pooled machine that compete. Step by step, the least error is a hedge between the
+/// images that a seed may become, which is as consistent as none of them; a machine that never hedges can only be found
+/// by its samples.
+const POOLED_SHARING: [(f64, f64); 7] =
+    [(0.0, 0.0), (0.05, 0.1), (0.05, 0.2), (0.1, 0.1), (0.1, 0.2), (0.2, 0.1), (0.2, 0.2)];
 
 /// A schedule before it is sampled.
 struct Entry {
@@ -117,25 +117,18 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn calibrate(&self) -> Result<Calibrated, DenoiseError> {
-        let along_network = match self.subject.source {
-            Some(AttentionSource::Pooled) => None,
-            _ => Some(self.along_network()?),
-        };
-        let mut entries = match &along_network {
-            Some(found) => self.fitted(found)?,
-            None => Vec::new(),
-        };
-        entries.extend(self.constant()?);
+        let along_network = self.along_network()?;
+        let mut entries = self.fitted(&along_network)?;
+        entries.extend(self.constant(&along_network)?);
         let candidates = ranked(self.compete(entries)?);
-        let steps = self.quality(&candidates[0].settings, along_network.as_deref())?;
+        let steps = self.quality(&candidates[0].settings, &along_network)?;
         let is_plain = self.subject.source.is_none();
         Ok(Calibrated {
             machine: self.subject.name.clone(),
+            sides: self.subject.machines.sides(self.grid),
             candidates,
             steps,
-            patch_growth_error: along_network
-                .filter(|_| is_plain)
-                .and_then(|found| bootstrap_error(&found)),
+            patch_growth_error: is_plain.then(|| bootstrap_error(&along_network)).flatten(),
         })
     }
 
@@ -175,7 +168,7 @@ impl Search<'_> {
     /// The schedules that fit best step by step, with their lambdas multiplied by every factor of [`BOOSTS`].
     fn fitted(&self, along_network: &[Errors]) -> Result<Vec<Entry>, DenoiseError> {
         let fits =
-            [(Origin::Network, self.best_of(along_network)), (Origin::Own, self.along_itself()?)];
+            [(Origin::Network, Self::best_of(along_network)), (Origin::Own, self.along_itself()?)];
         let boosts = if self.subject.source.is_some() { &BOOSTS[..] } else { &BOOSTS[..1] };
         let mut entries = Vec::new();
         for (origin, fit) in fits {
@@ -188,42 +181,35 @@ impl Search<'_> {
         Ok(entries)
     }
 
-    /// The same patch side at every step, for machines without attention; the same sharing at every step, with the
-    /// patch sides that fit best without any, for the pooled one. (With other attention, constant settings were tried
-    /// and never came first.)
-    fn constant(&self) -> Result<Vec<Entry>, DenoiseError> {
+    /// The same settings at every step: for each patch side those that fit best over all steps. For the pooled machine
+    /// also a few sharings with the patch sides that fit best without any.
+    fn constant(&self, along_network: &[Errors]) -> Result<Vec<Entry>, DenoiseError> {
         let entry = |settings| Entry { origin: Origin::Constant, boost: 1.0, settings };
-        match self.subject.source {
-            None => {
-                let all = self.subject.machines.settings(self.grid).into_iter();
-                Ok(all.map(|settings| entry(vec![settings; self.n_steps()])).collect())
-            }
-            Some(AttentionSource::Pooled) => {
-                let grid =
-                    CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
-                // Without sharing all sources are the same; this one needs no likelihoods of pooled estimates.
-                let source = AttentionSource::Uniform;
-                let subject = Subject {
-                    name: self.subject.name.clone(),
-                    source: Some(source),
-                    machines: self.subject.machines.with_source(source),
-                };
-                let search = Search { grid: &grid, subject: &subject, ..*self };
-                let plain = search.best_of(&search.along_network()?);
-                let sharing =
-                    POOLED_LAMBDAS.into_iter().flat_map(|l| POOLED_GAMMAS.map(|g| (l, g)));
-                let schedule = |(lambda, gamma)| {
-                    let step = |step: &StepSettings| StepSettings { lambda, gamma, ..*step };
-                    entry(plain.iter().map(step).collect())
-                };
-                Ok(sharing.map(schedule).collect())
-            }
-            Some(_) => Ok(Vec::new()),
+        let all = constant_settings(along_network).into_iter();
+        let mut entries: Vec<Entry> =
+            all.map(|settings| entry(vec![settings; self.n_steps()])).collect();
+        if self.subject.source == Some(AttentionSource::Pooled) {
+            let grid = CalibrationGrid { lambda: vec![0.0], gamma: vec![0.0], ..self.grid.clone() };
+            // Without sharing all sources are the same; this one needs no likelihoods of pooled estimates.
+            let source = AttentionSource::Uniform;
+            let subject = Subject {
+                name: self.subject.name.clone(),
+                source: Some(source),
+                machines: self.subject.machines.with_source(source),
+            };
+            let search = Search { grid: &grid, subject: &subject, ..*self };
+            let plain = Self::best_of(&search.along_network()?);
+            let schedule = |(lambda, gamma): (f64, f64)| {
+                let step = |step: &StepSettings| StepSettings { lambda, gamma, ..*step };
+                entry(plain.iter().map(step).collect())
+            };
+            entries.extend(POOLED_SHARING.into_iter().map(schedule));
         }
+        Ok(entries)
     }
 
     /// Samples every entry from the calibration seeds and compares with the network's samples.
-    fn compete(&self, entries: Vec<Entry>) -> Result<Vec<SampledSchedule>, DenoiseError> {
+    fn compete(&self, entries: Vec<Entry>) -> Result<Vec<Candidate>, DenoiseError> {
         let all_samples = self.samples(&entries)?;
         let compete = |(Entry { origin, boost, settings }, samples): (Entry, Arc<ImageBatch>)| {
             let pairs = || samples.iter().zip(self.trajectory.states[0].iter());
@@ -231,8 +217,7 @@ impl Search<'_> {
             let r: Vec<f64> = pairs().map(|(a, b)| agreement(a, b).r.unwrap_or(0.0)).collect();
             let (error, r_mean) = (mean(&errors), mean(&r));
             let r_median = quartiles(&r).map(|q| q.median);
-            let candidate = Candidate { origin, boost, error, r: r_median, r_mean, settings };
-            SampledSchedule { candidate, r }
+            Candidate { origin, boost, error, r: r_median, r_mean, settings }
         };
         Ok(entries.into_iter().zip(all_samples).map(compete).collect())
     }
@@ -283,13 +268,12 @@ impl Search<'_> {
     fn quality(
         &self,
         settings: &[StepSettings],
-        along_network: Option<&[Errors]>,
+        along_network: &[Errors],
     ) -> Result<Vec<StepFit>, DenoiseError> {
         let step = |index: usize| {
             let t = self.target.ddim.level(index).t;
-            if let Some(found) = along_network.map(|steps| &steps[index - 1])
-                && let Some(at) = found.settings.iter().position(|s| *s == settings[index - 1])
-            {
+            let found = &along_network[index - 1];
+            if let Some(at) = found.settings.iter().position(|s| *s == settings[index - 1]) {
                 return Ok(step_fit(found, at, t));
             }
             let (network, states) = (self.estimate_at(index)?, &self.trajectory.states[index]);
@@ -312,8 +296,8 @@ impl Search<'_> {
     }
 
     /// The settings that fit best at each step.
-    fn best_of(&self, steps: &[Errors]) -> Vec<StepSettings> {
-        steps.iter().map(|found| self.best(found)).collect()
+    fn best_of(steps: &[Errors]) -> Vec<StepSettings> {
+        steps.iter().map(Errors::best).collect()
     }
 
     /// The settings that fit best at the states that the machine itself reaches with the settings of the steps before,
@@ -325,7 +309,7 @@ impl Search<'_> {
             let network = self.estimate_at(index)?;
             let maps = self.maps(&network, &states, index)?;
             let found = self.errors(index, &states, maps.as_deref(), &network, self.grid)?;
-            let fit = self.best(&found);
+            let fit = found.best();
             states = self.advance(index, &states, maps.as_deref(), fit)?;
             steps.push(fit);
         }
@@ -358,15 +342,22 @@ impl Search<'_> {
         let made = estimate(&self.subject.machines, states, level, maps, settings)?;
         Ok(self.target.ddim.advance(index, states, &made))
     }
+}
 
-    /// The best settings of a grid at one step: by median cosine without attention, by mean squared error with it. The
-    /// first of equals, which are those with less sharing.
-    fn best(&self, found: &Errors) -> StepSettings {
-        match self.subject.source {
-            Some(_) => found.best_by_squared_error(),
-            None => found.best_by_median_cosine(&(0..found.n_seeds()).collect::<Vec<_>>()),
+/// For each patch side the setting with the least squared error over all steps; the first of equals.
+fn constant_settings(steps: &[Errors]) -> Vec<StepSettings> {
+    let Some(first) = steps.first() else { return Vec::new() };
+    let cost = |at: usize| steps.iter().map(|step| mean(&step.squared[at])).sum::<f64>();
+    let mut best: Vec<(StepSettings, f64)> = Vec::new();
+    for (at, &settings) in first.settings.iter().enumerate() {
+        let cost = cost(at);
+        match best.iter_mut().find(|(other, _)| other.k == settings.k) {
+            Some(found) if cost < found.1 => *found = (settings, cost),
+            Some(_) => {}
+            None => best.push((settings, cost)),
         }
     }
+    best.into_iter().map(|(settings, _)| settings).collect()
 }
 
 /// The fit of setting `at` at one step.
@@ -438,7 +429,13 @@ mod tests {
         let seeds = noise_seeds(2, 0, 3, SHAPE);
         let target_network = Target { denoiser: &target, ddim: ddim(), seeds };
         let (lambda, gamma) = (vec![0.0, 0.5, 2.0], vec![0.0, 0.3, 0.6]);
-        let grid = CalibrationGrid { k: vec![1, 3, 5], lambda, gamma, tau: vec![0.2, 1.0] };
+        let grid = CalibrationGrid {
+            k: vec![1, 3, 5],
+            k_without_sharing: vec![1, 3, 5],
+            lambda,
+            gamma,
+            tau: vec![0.2, 1.0],
+        };
         let stop = AtomicBool::new(false);
         let found =
             calibrate(&target_network, &[subject], &grid, &stop, &mut |_| {}).unwrap().remove(0);

@@ -4,7 +4,6 @@ use rayon::prelude::*;
 
 use super::machine_schedule::StepSettings;
 use super::schedule_ranking::mean;
-use crate::analysis::confidence_intervals::quartiles;
 use crate::config::CalibrationGrid;
 use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel};
 use crate::image::ImageBatch;
@@ -44,6 +43,11 @@ impl<'a> MachinesByClass<'a> {
         Self { first_seed: self.first_seed, by_class: self.by_class.iter().map(change).collect() }
     }
 
+    /// The patch sides of the grid that apply to these machines.
+    pub fn sides(&self, grid: &CalibrationGrid) -> Vec<usize> {
+        self.of(0).sides(grid).to_vec()
+    }
+
     /// Computes what all seeds share, before they run in parallel.
     fn prepare(&self, level: NoiseLevel, grid: &CalibrationGrid) {
         for machine in &self.by_class {
@@ -81,18 +85,16 @@ impl Errors {
         self.variance.len()
     }
 
-    /// The setting with the largest median cosine over `seeds`, which may repeat; the first of equals.
-    pub fn best_by_median_cosine(&self, seeds: &[usize]) -> StepSettings {
-        let cost = |cosine: &Vec<f64>| {
-            let kept: Vec<f64> = seeds.iter().map(|&seed| cosine[seed]).collect();
-            -quartiles(&kept).map_or(f64::NEG_INFINITY, |found| found.median)
-        };
-        self.first_of_least(self.cosine.iter().map(cost))
+    /// The setting with the least mean squared error over all seeds; the first of equals, which are those with less
+    /// sharing.
+    pub fn best(&self) -> StepSettings {
+        self.first_of_least(self.squared.iter().map(|squared| mean(squared)))
     }
 
-    /// The setting with the least mean squared error over all seeds; the first of equals.
-    pub fn best_by_squared_error(&self) -> StepSettings {
-        self.first_of_least(self.squared.iter().map(|squared| mean(squared)))
+    /// As [`Errors::best`] over `seeds`, which may repeat.
+    pub fn best_over(&self, seeds: &[usize]) -> StepSettings {
+        let cost = |squared: &Vec<f64>| seeds.iter().map(|&seed| squared[seed]).sum();
+        self.first_of_least(self.squared.iter().map(cost))
     }
 
     fn first_of_least(&self, costs: impl Iterator<Item = f64>) -> StepSettings {
@@ -106,14 +108,20 @@ impl CalibrationGrid {
     /// A grid of a single setting.
     pub fn one(settings: StepSettings) -> Self {
         let StepSettings { k, lambda, gamma, tau } = settings;
-        Self { k: vec![k], lambda: vec![lambda], gamma: vec![gamma], tau: vec![tau] }
+        Self {
+            k: vec![k],
+            k_without_sharing: vec![k],
+            lambda: vec![lambda],
+            gamma: vec![gamma],
+            tau: vec![tau],
+        }
     }
 
     /// The settings that apply to a machine, in the order of its estimates.
     fn settings(&self, machine: &MachineFamily<'_>) -> Vec<StepSettings> {
         let plain = |&k: &usize| StepSettings { k, lambda: 0.0, gamma: 0.0, tau: 0.0 };
         let taus = match machine {
-            MachineFamily::Plain { .. } => return self.k.iter().map(plain).collect(),
+            MachineFamily::Plain { .. } => return machine.sides(self).iter().map(plain).collect(),
             MachineFamily::Attention { source: AttentionSource::Similarity { .. }, .. } => {
                 &self.tau[..]
             }
@@ -133,6 +141,16 @@ impl CalibrationGrid {
 }
 
 impl MachineFamily<'_> {
+    /// The patch sides of the grid that apply to the machine.
+    fn sides<'g>(&self, grid: &'g CalibrationGrid) -> &'g [usize] {
+        match self {
+            Self::Plain { machine } if machine.spec().kind.takes_covering_patches() => {
+                &grid.k_without_sharing
+            }
+            _ => &grid.k,
+        }
+    }
+
     /// Passes the estimates under the settings of the grid to `take`, those that differ in gamma together, in the order
     /// of [`CalibrationGrid::settings`].
     fn estimates(
@@ -141,7 +159,7 @@ impl MachineFamily<'_> {
         grid: &CalibrationGrid,
         take: &mut dyn FnMut(Mixture, &[f64]),
     ) -> Result<(), DenoiseError> {
-        for &k in &grid.k {
+        for &k in self.sides(grid) {
             match self {
                 Self::Plain { machine } => {
                     let spec =

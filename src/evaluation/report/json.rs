@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
+use super::controls_section;
 use super::machine_settings_caption;
 use super::report_figures::{MachineReport, Report};
 use crate::analysis::confidence_intervals::Quartiles;
 use crate::analysis::excess_over_floor::LevelExcess;
 use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::floors::floors_file::FloorErrors;
 use crate::runs::event::Rates;
@@ -49,7 +51,10 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "judged_seeds": comparison.rates.as_ref().map(|rates| rates.n_samples),
         "machines": settings,
         "calibration_seeds": context.calibration.map(|found| json!([found.first_seed, found.n_seeds])),
+        "calibration_sides": context.calibration.map(calibration_sides),
         "agreement": agreement,
+        "controls": controls_section::to_json(&report.controls),
+        "clamp": report.clamp.to_json(),
         "baseline": report.baseline_name(),
         "rates": comparison.rates.as_ref().map(rates),
         "novel_by_chance": context.novel_by_chance.map(|share| json!({ "rate": share.estimate, "interval95": [share.low, share.high] })),
@@ -58,6 +63,12 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": report.attention,
     })
+}
+
+/// The patch sides that competed, by machine.
+fn calibration_sides(found: &Calibration) -> Map<String, Value> {
+    let machines = found.machines.iter();
+    machines.map(|machine| (machine.machine.clone(), json!(machine.sides))).collect()
 }
 
 /// Mean squared errors of the clean estimate per value, for images in [-1, 1], level by level.

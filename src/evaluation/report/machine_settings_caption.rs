@@ -9,7 +9,10 @@ use crate::theory::patch_pools_ls_els_bbels::Pool;
 pub fn words(spec: &MachineSpec) -> String {
     let k = match &spec.k {
         PatchSize::Fixed(k) => format!("k = {k}"),
-        PatchSize::PerStep(scales) => format!("k per step, cleanest first: {scales:?}"),
+        PatchSize::PerStep(scales) => match same(scales) {
+            Some(k) => format!("k = {k} at every step"),
+            None => format!("k per step, cleanest first: {scales:?}"),
+        },
     };
     match &spec.kind {
         MachineKind::Ideal => "whole training images".to_owned(),
@@ -57,6 +60,10 @@ fn sharing_in_words(settings: &Scheduled<AttentionSettings>) -> String {
         _ => None,
     };
     match settings {
+        Scheduled::PerStep(all) if same(all).is_some() => {
+            let settings = Scheduled::Fixed(all[0]);
+            format!("{} at every step", sharing_in_words(&settings))
+        }
         Scheduled::Fixed(settings) => format!(
             "{}{}, lambda = {}, gamma = {}",
             settings.source.name(),
@@ -82,5 +89,38 @@ fn sharing_in_words(settings: &Scheduled<AttentionSettings>) -> String {
                 list(&|settings| settings.gamma)
             )
         }
+    }
+}
+
+/// The value that all are equal to; `None` if they differ or there are none.
+fn same<T: PartialEq>(values: &[T]) -> Option<&T> {
+    let first = values.first()?;
+    values.iter().all(|value| value == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_the_same_at_every_step_are_named_once() {
+        let caption = |lambdas: [f64; 2], sides: [usize; 2]| {
+            let step = |lambda| AttentionSettings {
+                lambda,
+                gamma: 0.5,
+                source: AttentionSource::Trajectory,
+            };
+            let settings = Scheduled::PerStep(lambdas.map(step).to_vec());
+            let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
+            words(&MachineSpec { kind, k: PatchSize::PerStep(sides.to_vec()) })
+        };
+        let found = caption([2.0, 2.0], [7, 7]);
+        let expected =
+            "attention: trajectory, lambda = 2, gamma = 0.5 at every step, k = 7 at every step";
+        assert!(found.ends_with(expected), "{found}");
+        let found = caption([2.0, 1.0], [3, 7]);
+        let expected =
+            "cleanest first: lambda 2 1; gamma 0.5 0.5, k per step, cleanest first: [3, 7]";
+        assert!(found.ends_with(expected), "{found}");
     }
 }

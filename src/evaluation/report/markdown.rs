@@ -3,6 +3,7 @@
 use crate::runs::seen_held_out_seeds;
 use std::ops::Range;
 
+use super::controls_section;
 use super::machine_settings_caption;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
@@ -19,12 +20,14 @@ pub fn page(report: &Report<'_>) -> String {
     let mut text = heading(report);
     text += &context.floors.map_or_else(String::new, floors_table);
     text += &agreement_table(report);
+    text += &controls_section::section(&report.controls);
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
     if let Some(attention) = &report.attention {
         text += &attention_table(attention);
     }
     text += &predicted_attention(report);
+    text += &report.clamp.section();
     text += "## Machines\n\n";
     for machine in &context.machines {
         text += &format!(
@@ -101,6 +104,13 @@ fn origin_of_settings(context: &ReportContext<'_>) -> String {
             "\nSettings per step were calibrated on noise seeds {} to {last}, none of which is used above (calibration.png, the run's calibration.json).\n",
             found.first_seed
         );
+        text += "Patch sides in pixels that competed, and those that were kept:\n\n";
+        for machine in &found.machines {
+            let mut kept: Vec<usize> = machine.schedule().iter().map(|step| step.k).collect();
+            kept.sort_unstable();
+            kept.dedup();
+            text += &format!("- {}: {:?}, kept {kept:?}\n", machine.machine, machine.sides);
+        }
     }
     let is_trajectory = |machine: &NamedMachine| {
         machine.spec.kind.attention_source() == Some(AttentionSource::Trajectory)

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 
+use super::clamp_section::ClampFigures;
+use super::controls_section::{self, ControlFigures};
 use crate::analysis::agreement::agreement;
 use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
@@ -90,6 +92,9 @@ pub struct Report<'a> {
     pub baseline: Option<usize>,
     /// Judged rates by name, the network first; empty without a judge.
     pub rates: Vec<(&'a str, &'a Rates)>,
+    /// Attention machines without sharing and with wrong maps; they decide nothing.
+    pub controls: Vec<ControlFigures<'a>>,
+    pub clamp: ClampFigures<'a>,
     /// The network's attention along its trajectories.
     pub attention: Option<AttentionMetrics>,
 }
@@ -121,7 +126,7 @@ impl<'a> Report<'a> {
     pub fn new(context: &'a ReportContext<'a>, comparison: &'a Comparison) -> Self {
         let baseline = baseline(&comparison.figures);
         let machine = |(index, figure): (usize, &'a AgreementFigure)| {
-            let steps = comparison.by_step.get(index);
+            let steps = comparison.by_step.machines.get(index);
             machine_report(figure, steps, baseline.map(|at| &comparison.figures[at]))
         };
         let network = comparison.rates.iter().map(|rates| ("network", rates));
@@ -133,6 +138,8 @@ impl<'a> Report<'a> {
             machines: comparison.figures.iter().enumerate().map(machine).collect(),
             baseline,
             rates: network.chain(machines).collect(),
+            controls: controls_section::figures(comparison),
+            clamp: ClampFigures::new(comparison, &context.machines),
             attention: comparison.attention.as_ref().map(|sum| sum.metrics()),
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::report_figures::{Report, SHEET_ROWS};
-use super::{charts, csv, json, markdown, report_samples};
+use super::{charts, controls_section, csv, json, markdown, report_samples};
 use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
@@ -21,6 +21,8 @@ impl Report<'_> {
         put("rates.csv", csv::rates(self))?;
         put("by_step.csv", csv::by_step(self))?;
         put("predicted_attention.csv", csv::predicted_attention(self))?;
+        put("controls.csv", controls_section::csv(&self.controls))?;
+        put("clamp.csv", self.clamp.csv())?;
         if let Some(floors) = self.context.floors {
             put("floors.csv", csv::floors(floors))?;
         }

@@ -10,12 +10,21 @@ use super::machine_set::MachineSet;
 use super::network_for_sampling::{recording_maps, with_classes};
 use super::network_trajectory::NetworkTrajectory;
 use super::sample_network_and_machines::SampleSet;
+use super::values_outside_pixel_range::OutsideRange;
 use crate::analysis::agreement::{PooledRSquared, agreement};
 use crate::diffusion::{DenoiseError, Denoiser};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
+
+/// Every machine against the network along the network's trajectories.
+#[derive(Clone, Debug, Default)]
+pub struct AgreementByStep {
+    pub machines: Vec<StepAgreement>,
+    /// By step, the values of the network's estimates that were clamped; cleanest step first.
+    pub clamped: Vec<OutsideRange>,
+}
 
 /// One machine against the network along the network's trajectories; cleanest step first.
 #[derive(Clone, Debug)]
@@ -34,6 +43,8 @@ pub struct StepFigures {
     pub pooled_r_squared: PooledRSquared,
     /// Seed by seed, for machines that predict attention of a network that has some.
     pub attention: Vec<MapAgreement>,
+    /// Values of the machine's x0hat outside the pixel range.
+    pub outside: OutsideRange,
 }
 
 /// One step, means over seeds.
@@ -63,7 +74,7 @@ impl MachineSet {
         first_seed: u64,
         attention: &mut Option<AttentionByLevel>,
         stop: &AtomicBool,
-    ) -> Result<(SampleSet, Vec<StepAgreement>), DenoiseError> {
+    ) -> Result<(SampleSet, AgreementByStep), DenoiseError> {
         let mut set = self.without_samples(seeds);
         let mut found = self.without_steps();
         let has_attention = network.network().config().attention.is_some();
@@ -89,24 +100,31 @@ impl MachineSet {
                     set.machines[index].1.append(more);
                 },
             )?;
-            for (index, found) in found.iter_mut().enumerate() {
+            for step in &trajectory.steps {
+                let n_values = step.denoised.x0.values().len();
+                let n_outside = step.denoised.n_clamped;
+                found.clamped[step.index - 1].append(OutsideRange { n_outside, n_values });
+            }
+            for (index, found) in found.machines.iter_mut().enumerate() {
                 self.compare_machine(index, network, &trajectory, first, found, stop)?;
             }
         }
         Ok((set, found))
     }
 
-    /// For every machine, steps without figures.
-    fn without_steps(&self) -> Vec<StepAgreement> {
+    /// Steps without figures, for every machine.
+    fn without_steps(&self) -> AgreementByStep {
         let step = |i: usize| StepFigures {
             t: self.ddim.level(i).t,
             r_squared: Vec::new(),
             pooled_r_squared: PooledRSquared::default(),
             attention: Vec::new(),
+            outside: OutsideRange::default(),
         };
         let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
-        self.names().map(empty).collect()
+        let clamped = vec![OutsideRange::default(); self.ddim.n_steps];
+        AgreementByStep { machines: self.names().map(empty).collect(), clamped }
     }
 
     /// Adds one machine's figures at the network's states to `found`.
@@ -133,6 +151,7 @@ impl MachineSet {
                 check_stop(stop)?;
                 let made = machine.denoise(&step.states.slice(at, each), step.level)?;
                 let figures = &mut found.steps[step.index - 1];
+                figures.outside.append(OutsideRange::of(made.x0.values()));
                 for (machine, network) in made.x0.iter().zip(step.denoised.x0.iter().skip(at)) {
                     figures.r_squared.extend(agreement(machine, network).cod);
                     figures.pooled_r_squared.add(machine, network);
@@ -149,13 +168,26 @@ impl MachineSet {
     }
 }
 
+impl AgreementByStep {
+    /// Adds the same machines' figures of more seeds.
+    pub fn append(&mut self, other: Self) {
+        if self.machines.is_empty() && self.clamped.is_empty() {
+            *self = other;
+            return;
+        }
+        self.machines.iter_mut().zip(&other.machines).for_each(|(all, more)| all.append(more));
+        self.clamped.iter_mut().zip(&other.clamped).for_each(|(all, more)| all.append(*more));
+    }
+}
+
 impl StepAgreement {
     /// Adds the same machine's figures of more seeds.
-    pub fn append(&mut self, other: &Self) {
+    fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
             all.r_squared.extend(&more.r_squared);
             all.pooled_r_squared.append(more.pooled_r_squared);
             all.attention.extend(&more.attention);
+            all.outside.append(more.outside);
         }
     }
 

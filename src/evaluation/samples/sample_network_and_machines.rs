@@ -146,7 +146,7 @@ impl MachineSet {
         seeds.len().div_ceil(seeds.len().div_ceil(most).max(1)).max(1)
     }
 
-    fn sample_network(
+    pub(super) fn sample_network(
         &self,
         network: &NetworkDenoiser,
         seeds: &ImageBatch,
@@ -170,11 +170,11 @@ impl MachineSet {
     }
 
     /// Whether a machine needs the network's maps along the network's own trajectory.
-    fn wants_trajectory(&self) -> bool {
+    pub(super) fn wants_trajectory(&self) -> bool {
         self.entries.iter().any(|entry| entry.source() == Some(AttentionSource::Trajectory))
     }
 
-    fn run(
+    pub(super) fn run(
         &self,
         machine: &dyn Denoiser,
         seeds: &ImageBatch,
