@@ -88,7 +88,7 @@ fn pictures_and_words_do_not_share_standard_output() {
     let place = Place::new();
     let output = done(&mut place.mosaic(&["data", "show", "glyphs-cnn", "--out", "/dev/stdout"]));
     image::load_from_memory_with_format(&output.stdout, image::ImageFormat::Png).unwrap();
-    assert!(String::from_utf8(output.stderr).unwrap().contains("64 images"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("16 images"));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn what_standard_error_gets_is_the_picture_alone() {
     let show = ["data", "show", "glyphs-cnn", "--out", "/dev/stderr"];
     let output = done(&mut place.mosaic(&show));
     image::load_from_memory_with_format(&output.stderr, image::ImageFormat::Png).unwrap();
-    assert!(String::from_utf8(output.stdout).unwrap().contains("64 images"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("16 images"));
     // Both streams go to one file, so there is no separate place for messages.
     let file = File::create(place.at("both")).unwrap();
     let show = ["data", "show", "glyphs-cnn", "--out", "/dev/stdout"];

@@ -16,7 +16,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::pytorch_times::{Peer, PeerTiming, STEP};
 use super::{Times, peak_memory_mb, reset_peak_memory};
-use crate::config::Experiment;
+use crate::config::{BUILT_IN, Experiment, lab_file};
 use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
 use crate::evaluation::load_networks_and_data::network_of;
@@ -27,7 +27,9 @@ use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
 use crate::training::checkpoint_settings::DecidingSettings;
-use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, TrainingConfig};
+use crate::training::training_config::{
+    ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
+};
 
 /// Side of the images.
 const SIDE: usize = 32;
@@ -45,8 +47,11 @@ pub enum Net {
     UNet,
     /// The operation alone.
     Attention,
-    /// The default experiment, `glyphs-attention`.
+    /// The default experiment, `glyphs-attention` of the built-in lab file.
     Glyphs,
+    /// [`Self::Glyphs`] with AdamW, as its peer in PyTorch has it.
+    #[strum(serialize = "glyphs-adamw")]
+    GlyphsAdamW,
     /// [`Self::ResNet`] with factors of bfloat16.
     #[strum(serialize = "resnet-bf16")]
     ResNetBf16,
@@ -152,15 +157,15 @@ fn setup(net: Net) -> Result<Option<Setup>> {
     let architecture = match net {
         Net::ResNet | Net::ResNetBf16 => Architecture::ResNet { width: 64, kernels: vec![3; 6] },
         Net::UNet => Architecture::UNet { widths: vec![32, 64, 128], embedding: 64 },
-        Net::Glyphs | Net::GlyphsBf16 => {
-            let experiment = Experiment::default();
+        Net::Glyphs | Net::GlyphsAdamW | Net::GlyphsBf16 => {
+            let experiment = default_experiment()?;
             let (network, dataset) = network_of(&experiment)?;
-            let training = match net {
-                Net::GlyphsBf16 => {
-                    TrainingConfig { compute_type: ComputeType::Bf16, ..experiment.training }
-                }
-                _ => experiment.training,
-            };
+            let mut training = experiment.training;
+            match net {
+                Net::GlyphsAdamW => training.optimizer = OptimizerKind::AdamW,
+                Net::GlyphsBf16 => training.compute_type = ComputeType::Bf16,
+                _ => {}
+            }
             return Ok(Some(Setup { network, training, dataset }));
         }
         Net::Attention => return Ok(None),
@@ -182,6 +187,12 @@ fn setup(net: Net) -> Result<Option<Setup>> {
     let pixels: Vec<u8> = (0..N_IMAGES * image.n_values()).map(|i| (i * 37 % 251) as u8).collect();
     let dataset = Dataset::new("bench", image, pixels, None);
     Ok(Some(Setup { network, training, dataset }))
+}
+
+/// `glyphs-attention` of the built-in lab file.
+fn default_experiment() -> Result<Experiment> {
+    let lab = lab_file::read(BUILT_IN, "lab.toml".as_ref(), ".".as_ref(), None)?;
+    Ok(lab.experiment("glyphs-attention")?.clone())
 }
 
 /// A network that predicts velocities, without attention, classes or normalisation.
@@ -219,25 +230,24 @@ fn attention_step() -> Result<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BUILT_IN, lab_file};
 
     #[test]
     fn glyphs_is_the_experiment_of_the_built_in_lab() {
-        let lab = lab_file::read(BUILT_IN, "lab.toml".as_ref(), ".".as_ref(), None).unwrap();
-        let of_lab = lab.experiment("glyphs-attention").unwrap();
-        assert_eq!(of_lab.entries(), Experiment::default().entries());
-        let Setup { network, training, dataset } = setup(Net::Glyphs).unwrap().unwrap();
-        assert_eq!((&network, &training), (&network_of(of_lab).unwrap().0, &of_lab.training));
-        assert_eq!((dataset.len(), training.batch), (64, 16));
+        let Setup { training, dataset, .. } = setup(Net::Glyphs).unwrap().unwrap();
+        assert_eq!((dataset.len(), training.batch), (16, 8));
+        assert_eq!(training.optimizer, OptimizerKind::Soap);
+        let adamw = setup(Net::GlyphsAdamW).unwrap().unwrap().training;
+        assert_eq!(adamw, TrainingConfig { optimizer: OptimizerKind::AdamW, ..training });
     }
 
     #[test]
     fn peers_have_the_shapes_of_ours() {
         let glyphs =
-            Peer::new(STEP, "--net resnet --width 64 --kernels 3 3 1 1 --batch 16 --channels 3")
-                .with("--size 18 --padding circular --output velocity --last-kernel 1 --heads 2")
+            Peer::new(STEP, "--net resnet --width 128 --kernels 3 1 1 1 1 --batch 8 --channels 3")
+                .with("--size 14 --padding circular --output velocity --last-kernel 1 --heads 2")
                 .with("--head-width 16 --weighting velocity --precision f32");
         assert_eq!(Net::Glyphs.peer().unwrap(), glyphs);
+        assert_eq!(Net::GlyphsAdamW.peer().unwrap(), glyphs);
         assert_eq!(Net::GlyphsBf16.peer().unwrap(), glyphs);
         let unet = Peer::new(STEP, "--net unet --widths 32 64 128 --embedding 64 --batch 64")
             .with("--channels 1 --size 32 --padding zeros --output noise --last-kernel 3")

@@ -186,10 +186,10 @@ section! {
     /// glyph positions per side of the image: 2 or 3
     slots: usize = 2, Accepted::Integer { min: 2, max: 3 };
     /// side of a glyph in pixels
-    glyph: usize = 3, Accepted::Integer { min: 3, max: 7 };
+    glyph: usize = 3, Accepted::Integer { min: 2, max: 7 };
     /// minimum gap between glyphs in pixels; use at least twice the receptive field's radius
     gap: usize = 6, Accepted::Integer { min: 0, max: 64 };
-    /// number of glyph shapes
+    /// number of glyph shapes; of glyphs of 2x2 pixels there are three (mirror: two)
     shapes: usize = 4, Accepted::Integer { min: 1, max: 12 };
     /// number of hues of glyphs or textures
     hues: usize = 4, Accepted::Integer { min: 1, max: 6 };

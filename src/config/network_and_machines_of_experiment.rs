@@ -96,6 +96,14 @@ impl Experiment {
                 "more than six resolutions would leave no pixels".into(),
             );
         }
+        let training = &self.training;
+        if training.focus_share > 0.0 && training.focus_from >= training.focus_to {
+            let problem = format!(
+                "levels are to be drawn from it up to training.focus_to = {}, which must be larger",
+                training.focus_to
+            );
+            return refuse("training.focus_from", problem);
+        }
         let n_scales = self.theory.scales.len();
         if n_scales != 0 && n_scales != self.sampling_steps {
             return refuse(

@@ -85,6 +85,7 @@ impl Experiment {
                 self.network.attention.is_some()
             }
             "training.final_factor" => self.training.lr_schedule == LrSchedule::Exponential,
+            "training.focus_from" | "training.focus_to" => self.training.focus_share > 0.0,
             "training.weighting_limit" => self.training.weighting == LossWeighting::Velocity,
             _ => true,
         }
@@ -118,6 +119,6 @@ mod tests {
         let keys: Vec<&str> = settings_table::all().map(|setting| setting.key).collect();
         assert!(WITHOUT_EFFECT.iter().all(|key| keys.contains(key)), "{WITHOUT_EFFECT:?}");
         // A new setting of the network or of training changes the number: does it decide the weights?
-        assert_eq!(keys.iter().filter(|key| decides_weights(key)).count(), 31);
+        assert_eq!(keys.iter().filter(|key| decides_weights(key)).count(), 34);
     }
 }

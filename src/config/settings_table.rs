@@ -73,6 +73,13 @@ const TRAINING: &[Setting] = rows! {
     compute_type, Accepted::Choice(ComputeType::VARIANTS);
     /// seed of weights, data order, noise and noise levels
     seed, SEED;
+    /// share of the noise levels t drawn from training.focus_from to training.focus_to; the others are drawn from all
+    /// levels. More of the levels at which a network is furthest from its floor bring it closer (`mosaic report`)
+    focus_share, Accepted::Number { min: 0.0, max: 0.99 };
+    /// lowest t of training.focus_share
+    focus_from, Accepted::Number { min: 0.0, max: 1.0 };
+    /// highest t of training.focus_share
+    focus_to, Accepted::Number { min: 0.0, max: 1.0 };
     /// soap: Adam in the eigenbases of the gradients' second moments; needs fewer updates, each a tenth to a fifth
     /// longer, and suits higher learning rates (0.01); trains on the CPU only
     optimizer, Accepted::Choice(OptimizerKind::VARIANTS);

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::crafted_rule::{GlyphRule, Hue, Pattern, Rule, Texture};
 use super::error::DatasetError;
-use super::glyph_shapes::{GLYPHS, HANDED, HUES, Shape, draw};
+use super::glyph_shapes::{HUES, Shape, draw, glyph_names, handed_names};
 use super::image_set::Dataset;
 use crate::image::{ImageShape, to_byte};
 use crate::random::{Purpose, stream};
@@ -50,7 +50,7 @@ pub struct Glyphs {
     pub size: usize,
     /// Slots per side, 2 or 3.
     pub slots: usize,
-    /// Side of a glyph in pixels, 3 to 7.
+    /// Side of a glyph in pixels, 2 to 7.
     pub glyph: usize,
     /// Minimum gap between glyphs in pixels.
     pub gap: usize,
@@ -146,9 +146,9 @@ impl CraftedKind {
     /// If the parameters are invalid.
     pub fn rule(&self) -> Result<Rule, DatasetError> {
         match self {
-            Self::Glyphs(g) => Ok(Rule::OneHue(g.rule(g.shapes(&GLYPHS)?)?)),
+            Self::Glyphs(g) => Ok(Rule::OneHue(g.rule(g.shapes(glyph_names(g.glyph))?)?)),
             Self::Mirror(g) => {
-                let left = g.shapes(&HANDED)?.into_iter();
+                let left = g.shapes(handed_names(g.glyph))?.into_iter();
                 let shapes = left.flat_map(|s| [s.clone(), s.mirrored()]).collect();
                 Ok(Rule::Mirror(g.rule(shapes)?))
             }
@@ -242,7 +242,7 @@ impl Glyphs {
         let Self { size, slots, glyph, gap, n_shapes, .. } = *self;
         DatasetError::check("size", size, 8, 256)?;
         DatasetError::check("slots", slots, 2, 3)?;
-        DatasetError::check("glyph", glyph, 3, 7)?;
+        DatasetError::check("glyph", glyph, 2, 7)?;
         // Closer glyphs would form one component for the judge, whose window extends one pixel beyond a glyph.
         DatasetError::check("gap", gap, 2, 64)?;
         let needed = slots * (glyph + gap);

@@ -26,12 +26,18 @@ impl Shape {
     }
 }
 
-/// Shapes of the `glyphs` sets, in the order used by `n_shapes`.
-pub const GLYPHS: [&str; 12] =
+/// Shapes of the `glyphs` sets with glyphs of 3x3 pixels or more, in the order used by `n_shapes`.
+const GLYPHS: [&str; 12] =
     ["plus", "ring", "cross", "L", "T", "H", "U", "C", "I", "Z", "diagonal", "block"];
 
-/// Shapes of the `mirror` sets: each differs from its mirror image and from all others' mirror images.
-pub const HANDED: [&str; 5] = ["L", "C", "Z", "diagonal", "P"];
+/// The same with glyphs of 2x2 pixels, where the others of [`GLYPHS`] are one of these.
+const SMALL_GLYPHS: [&str; 3] = ["block", "L", "diagonal"];
+
+/// Shapes of the `mirror` sets with glyphs of 3x3 pixels or more: each differs from its mirror image and from all others' mirror images.
+const HANDED: [&str; 5] = ["L", "C", "Z", "diagonal", "P"];
+
+/// The same with glyphs of 2x2 pixels.
+const SMALL_HANDED: [&str; 2] = ["L", "diagonal"];
 
 /// Hues in the order used by `n_hues`, as RGB pixel values; the background is -1.
 pub const HUES: [(&str, [f64; 3]); 6] = [
@@ -43,7 +49,17 @@ pub const HUES: [(&str, [f64; 3]); 6] = [
     ("cyan", [-1.0, 1.0, 1.0]),
 ];
 
-/// Draws a shape of [`GLYPHS`] or [`HANDED`]; `None` for any other name.
+/// Names of the shapes of the `glyphs` sets for glyphs of `size` pixels a side, in the order used by `n_shapes`.
+pub fn glyph_names(size: usize) -> &'static [&'static str] {
+    if size == 2 { &SMALL_GLYPHS } else { &GLYPHS }
+}
+
+/// Names of the left-hand shapes of the `mirror` sets for glyphs of `size` pixels a side.
+pub fn handed_names(size: usize) -> &'static [&'static str] {
+    if size == 2 { &SMALL_HANDED } else { &HANDED }
+}
+
+/// Draws a shape of [`glyph_names`] or [`handed_names`]; `None` for any other name.
 pub fn draw(name: &str, size: usize) -> Option<Shape> {
     let name = GLYPHS.iter().chain(&HANDED).find(|known| **known == name)?;
     let last = size - 1;
@@ -74,12 +90,12 @@ mod tests {
     use super::*;
 
     fn all(size: usize) -> Vec<Shape> {
-        GLYPHS.iter().map(|name| draw(name, size).unwrap()).collect()
+        glyph_names(size).iter().map(|name| draw(name, size).unwrap()).collect()
     }
 
     #[test]
     fn shapes_fill_their_box_and_differ() {
-        for size in 3..=7 {
+        for size in 2..=7 {
             let shapes = all(size);
             for (i, shape) in shapes.iter().enumerate() {
                 let edge = |f: &dyn Fn(usize) -> (usize, usize)| {
@@ -96,9 +112,9 @@ mod tests {
 
     #[test]
     fn handed_shapes_and_their_mirror_images_all_differ() {
-        for size in 3..=7 {
+        for size in 2..=7 {
             let mut seen: Vec<Vec<bool>> = Vec::new();
-            for name in HANDED {
+            for name in handed_names(size) {
                 let shape = draw(name, size).unwrap();
                 for pixels in [shape.pixels.clone(), shape.mirrored().pixels] {
                     assert!(!seen.contains(&pixels), "{name} {size}");
@@ -110,8 +126,8 @@ mod tests {
 
     #[test]
     fn shapes_are_connected() {
-        for size in 3..=7 {
-            for name in GLYPHS.iter().chain(&HANDED) {
+        for size in 2..=7 {
+            for name in glyph_names(size).iter().chain(handed_names(size)) {
                 let shape = draw(name, size).unwrap();
                 let on: Vec<usize> = (0..size * size).filter(|&i| shape.pixels[i]).collect();
                 let mut reached = vec![on[0]];

@@ -30,6 +30,9 @@ use crate::simd::matrix_product::{Left, Right, Write, every, multiply};
 /// b, the paper's shampoo beta.
 const SECOND_MOMENTS_DECAY: f32 = 0.95;
 
+/// Axes shorter than this, such as the 9 places of a 3x3 kernel, are too narrow for the columns of [`multiply`].
+const FEW: usize = 16;
+
 /// Direction of a change of coordinates along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -56,17 +59,24 @@ impl Eigenbasis {
         Self { n, second_moments: vec![0.0; n * n], vectors }
     }
 
-    /// Adds a gradient to the second moments; `transposed` is G^T, `[rest, n]`.
-    pub fn accumulate(&mut self, transposed: &[f32]) {
+    /// Adds a gradient G, `[n, rest]`, to the second moments, and returns G^T.
+    pub fn accumulate(&mut self, gradient: &[f32]) -> Vec<f32> {
         let n = self.n;
-        let (rows, terms) = (every(1, n), every(n, transposed.len() / n));
-        let left = Left { values: transposed, rows: rows.all(), columns: terms.all() };
-        let right = Right { values: transposed, rows: terms.all() };
-        let mut product = vec![0.0; n * n];
-        multiply(Write::Overwrite, n, (&mut product, every(n, n).all()), left, right);
+        let transposed = transposed(gradient, n);
+        let product = if n < FEW {
+            scalar_products_of_rows(gradient, n)
+        } else {
+            let (rows, terms) = (every(1, n), every(n, transposed.len() / n));
+            let left = Left { values: &transposed, rows: rows.all(), columns: terms.all() };
+            let right = Right { values: &transposed, rows: terms.all() };
+            let mut product = vec![0.0; n * n];
+            multiply(Write::Overwrite, n, (&mut product, every(n, n).all()), left, right);
+            product
+        };
         for (c, new) in self.second_moments.iter_mut().zip(product) {
             *c += (1.0 - SECOND_MOMENTS_DECAY) * (new - *c);
         }
+        transposed
     }
 
     /// `values`, `[n, rest]`, in the other coordinates and with the axis last, `[rest, n]`.
@@ -153,6 +163,9 @@ impl Eigenbasis {
 /// `values^T matrix`, `[rest, n]`, for `values` `[n, rest]` and `matrix` `[n, n]`.
 fn transposed_product<T: Lane>(values: &[T], matrix: &[T], n: usize) -> Vec<T> {
     let rest = values.len() / n;
+    if n < FEW && rest > n {
+        return transposed(&few_rows_product(matrix, values, n), n);
+    }
     let (rows, columns, matrix_rows) = (every(1, rest), every(rest, n), every(n, n));
     let left = Left { values, rows: rows.all(), columns: columns.all() };
     let right = Right { values: matrix, rows: matrix_rows.all() };
@@ -161,10 +174,42 @@ fn transposed_product<T: Lane>(values: &[T], matrix: &[T], n: usize) -> Vec<T> {
     out
 }
 
-/// `values`, `[n, rest]`, as `[rest, n]`.
-pub fn transposed(values: &[f32], n: usize) -> Vec<f32> {
+/// `matrix^T values`, `[n, rest]`: [`transposed_product`] with rows long enough for vectors.
+fn few_rows_product<T: Lane>(matrix: &[T], values: &[T], n: usize) -> Vec<T> {
     let rest = values.len() / n;
-    let mut out = vec![0.0; values.len()];
+    let (columns, matrix_rows, rows) = (every(1, n), every(n, n), every(rest, n));
+    let left = Left { values: matrix, rows: columns.all(), columns: matrix_rows.all() };
+    let right = Right { values, rows: rows.all() };
+    let mut out = vec![T::ZERO; values.len()];
+    multiply(Write::Overwrite, rest, (&mut out, rows.all()), left, right);
+    out
+}
+
+/// `values values^T`, `[n, n]`, for `values` `[n, rest]`.
+fn scalar_products_of_rows(values: &[f32], n: usize) -> Vec<f32> {
+    const LANES: usize = 16;
+    let rest = values.len() / n;
+    let row = |i: usize| &values[i * rest..][..rest];
+    let mut out = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..=i {
+            let (a, b) = (row(i).chunks_exact(LANES), row(j).chunks_exact(LANES));
+            let last = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum::<f32>();
+            let mut sums = [0.0_f32; LANES];
+            for (a, b) in a.zip(b) {
+                sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+            }
+            let product = sums.iter().sum::<f32>() + last;
+            (out[i * n + j], out[j * n + i]) = (product, product);
+        }
+    }
+    out
+}
+
+/// `values`, `[n, rest]`, as `[rest, n]`.
+pub fn transposed<T: Lane>(values: &[T], n: usize) -> Vec<T> {
+    let rest = values.len() / n;
+    let mut out = vec![T::ZERO; values.len()];
     for (r, row) in out.chunks_exact_mut(n).enumerate() {
         row.iter_mut().zip(values[r..].iter().step_by(rest)).for_each(|(to, &v)| *to = v);
     }
@@ -218,17 +263,20 @@ mod tests {
 
     #[test]
     fn the_second_moments_are_those_of_plain_sums() {
-        let (n, rest) = (5, 7);
-        let (first, second) = (gradient(n, rest, 1), gradient(n, rest, 2));
-        let mut basis = Eigenbasis::new(n);
-        [&first, &second].into_iter().for_each(|g| basis.accumulate(&transposed(g, n)));
-        for i in 0..n {
-            for j in 0..n {
-                let of = |g: &[f32]| -> f32 {
-                    (0..rest).map(|r| g[i * rest + r] * g[j * rest + r]).sum()
-                };
-                let expected = 0.05 * (0.95 * of(&first) + of(&second));
-                assert!((basis.second_moments[i * n + j] - expected).abs() < 1e-6);
+        for (n, rest) in [(5, 7), (3, 37), (FEW, 7)] {
+            let (first, second) = (gradient(n, rest, 1), gradient(n, rest, 2));
+            let mut basis = Eigenbasis::new(n);
+            for gradient in [&first, &second] {
+                assert_eq!(basis.accumulate(gradient), transposed(gradient, n));
+            }
+            for i in 0..n {
+                for j in 0..n {
+                    let of = |g: &[f32]| -> f32 {
+                        (0..rest).map(|r| g[i * rest + r] * g[j * rest + r]).sum()
+                    };
+                    let expected = 0.05 * (0.95 * of(&first) + of(&second));
+                    assert!((basis.second_moments[i * n + j] - expected).abs() < 1e-6);
+                }
             }
         }
     }
@@ -237,7 +285,7 @@ mod tests {
     fn power_iteration_converges_to_the_eigenvectors_largest_first() {
         let n = 9;
         let mut exact = Eigenbasis::new(n);
-        exact.accumulate(&transposed(&gradient(n, 40, 3), n));
+        exact.accumulate(&gradient(n, 40, 3));
         let mut iterated = exact.clone();
         exact.decompose().unwrap();
         (0..200).for_each(|_| drop(iterated.refresh()));
@@ -262,7 +310,7 @@ mod tests {
         let (n, rest) = (6, 11);
         let values = gradient(n, rest, 4);
         let mut basis = Eigenbasis::new(n);
-        basis.accumulate(&transposed(&values, n));
+        basis.accumulate(&values);
         basis.decompose().unwrap();
         let inside = transposed(&basis.rotate(&values, Direction::Into), rest);
         let back = transposed(&basis.rotate(&inside, Direction::OutOf), rest);

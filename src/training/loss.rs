@@ -7,7 +7,8 @@
 //! All randomness is a function of the seed and the step number alone, so a resumed run sees exactly what an
 //! uninterrupted one would have seen, without saved state. Times are stratified over the batch,
 //! `t_i = (i + u_i) / B`: each is uniform on its stratum and together they cover [0, 1], which makes the loss
-//! much less noisy.
+//! much less noisy. With `training.focus_share`, these are quantiles of a density that has more of some levels
+//! ([`TrainingConfig::time_at`]).
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
@@ -55,7 +56,7 @@ pub fn noisy_batch(
     order.seek(step * batch as u64);
     let indices = order.next();
     let mut times = stream(seed, Purpose::TrainingTime, step);
-    let stratum = |i: usize, u: f64| ((i as f64 + u) / batch as f64).max(T_MIN);
+    let stratum = |i: usize, u: f64| config.time_at((i as f64 + u) / batch as f64).max(T_MIN);
     let t: Vec<f64> = (0..batch).map(|i| stratum(i, times.random_range(0.0..1.0))).collect();
     let mut eps = vec![0.0_f32; batch * shape.n_values()];
     fill_normal(&mut stream(seed, Purpose::TrainingNoise, step), &mut eps);

@@ -213,10 +213,10 @@ impl Moments {
     fn accumulate(&mut self, gradient: &[f32]) {
         let mut values = gradient.to_vec();
         for Axis { n, basis } in &mut self.axes {
-            values = transposed(&values, *n);
-            if let Some(basis) = basis {
-                basis.accumulate(&values);
-            }
+            values = match basis {
+                Some(basis) => basis.accumulate(&values),
+                None => transposed(&values, *n),
+            };
         }
     }
 

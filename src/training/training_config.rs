@@ -15,6 +15,12 @@ pub struct TrainingConfig {
     pub batch: usize,
     /// Rng seed of weights, data order, noise and noise levels.
     pub seed: u64,
+    /// Share of noise levels drawn from `focus_from..focus_to` only, in [0, 1]; the others are drawn from all of (0, 1).
+    pub focus_share: f64,
+    /// In [0, 1), less than `focus_to`.
+    pub focus_from: f64,
+    /// In (0, 1].
+    pub focus_to: f64,
     pub optimizer: OptimizerKind,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -61,6 +67,9 @@ impl Default for TrainingConfig {
             steps: 4000,
             batch: 16,
             seed: 0,
+            focus_share: 0.0,
+            focus_from: 0.3,
+            focus_to: 0.75,
             optimizer: OptimizerKind::AdamW,
             learning_rate: 4e-3,
             accumulate: 1,
@@ -85,6 +94,17 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
+    /// The noise level t in [0, 1] below which a share `quantile` of all drawn levels lies, up to their order: the first
+    /// `focus_share` of the quantiles cover `focus_from..focus_to` evenly, the others cover (0, 1) evenly.
+    pub fn time_at(&self, quantile: f64) -> f64 {
+        let share = self.focus_share;
+        if quantile < share {
+            self.focus_from + (self.focus_to - self.focus_from) * (quantile / share)
+        } else {
+            (quantile - share) / (1.0 - share)
+        }
+    }
+
     /// The factor on the squared error of the predicted noise at signal power `abar`, in (0, 1].
     pub fn loss_weight(&self, abar: f64) -> f64 {
         match self.weighting {
@@ -142,5 +162,33 @@ pub fn example() -> TrainingConfig {
         checkpoint_every: 10,
         rollback_after: 3,
         ..TrainingConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_uniform_unless_a_share_is_focused() {
+        let quantiles = || (0..1000).map(|i| (f64::from(i) + 0.5) / 1000.0);
+        let uniform = TrainingConfig::default();
+        assert!(quantiles().all(|q| uniform.time_at(q) == q));
+        let (focus_share, focus_from, focus_to) = (0.6, 0.2, 0.7);
+        let focused = TrainingConfig { focus_share, focus_from, focus_to, ..uniform };
+        let times: Vec<f64> = quantiles().map(|q| focused.time_at(q)).collect();
+        let share = |from: f64, to: f64| {
+            times.iter().filter(|t| (from..to).contains(*t)).count() as f64 / 1000.0
+        };
+        // 0.4 of the levels over all of (0, 1), and 0.6 over (0.2, 0.7), evenly.
+        for (from, to, expected) in [
+            (0.0, 0.2, 0.08),
+            (0.2, 0.7, 0.8),
+            (0.2, 0.3, 0.16),
+            (0.6, 0.7, 0.16),
+            (0.7, 1.0, 0.12),
+        ] {
+            assert!((share(from, to) - expected).abs() <= 0.002, "{from} to {to}");
+        }
     }
 }

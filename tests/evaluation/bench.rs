@@ -202,7 +202,7 @@ fn pytorch_is_timed_beside_ours_with_the_same_shapes() {
     let found = rows(&with_python(&lab, Some(FAKE_PYTHON), &[&THEORY[..], &["--json"]].concat()));
     let [els, ls] = &found[..] else { panic!("two machines, two rows: {found:?}") };
     // All images of the experiment; PyTorch's time is of one query.
-    assert_eq!((&els["n"], &ls["peer"]), (&json!(64), &Value::Null));
+    assert_eq!((&els["n"], &ls["peer"]), (&json!(16), &Value::Null));
     assert_eq!(els["peer"], json!({"wall_ms": 400.0, "cpu_ms": 800.0, "torch": "9.9"}));
 
     let arguments = fs::read_to_string(lab.place.path().join("arguments")).unwrap();
@@ -210,7 +210,7 @@ fn pytorch_is_timed_beside_ours_with_the_same_shapes() {
     assert_eq!(lines.len(), 3, "{arguments}");
     assert!(lines[1].contains("--heads 2 --head-width 16"), "{arguments}");
     assert!(lines[1].ends_with("--device cpu --threads 1 --repeats 1"), "{arguments}");
-    assert!(lines[2].contains("--k 7 --images 64 --channels 3 --size 18 18 --t 0.5 --queries 2"));
+    assert!(lines[2].contains("--k 7 --images 16 --channels 3 --size 14 14 --t 0.5 --queries 2"));
 }
 
 #[test]
@@ -277,8 +277,8 @@ fn what_cannot_be_benched_is_refused_by_name() {
         ),
         (
             &["bench", "theory", "--experiment", "glyphs-cnn"],
-            &["--n", "65"],
-            "'--n 65' cannot be benched; 'glyphs-cnn' holds 64 images",
+            &["--n", "17"],
+            "'--n 17' cannot be benched; 'glyphs-cnn' holds 16 images",
         ),
         (&["bench", "theory"], &["--data", "nowhere.gz"], "cannot read 'nowhere.gz'"),
         (

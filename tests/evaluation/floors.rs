@@ -86,7 +86,8 @@ fn floors_are_errors_of_posterior_means() {
     const SIDE: usize = 12;
     const K: usize = 3;
     let lab = Lab::new();
-    let settings = ["dataset.n=3", "dataset.size=12", "dataset.gap=3"];
+    let settings =
+        ["dataset.n=3", "dataset.size=12", "dataset.glyph=3", "dataset.gap=3", "dataset.shapes=4"];
     let mut arguments = vec!["theory", "glyphs-attention", "--floors", "--json", "--t", "0.5,0.8"];
     arguments.extend(["--k", "3", "--draws", "300"]);
     settings.iter().for_each(|pair| arguments.extend(["--set", pair]));

@@ -264,7 +264,7 @@ impl Search<'_> {
     }
 
     /// How well a schedule fits at the network's states, cleanest step first. `along_network` holds the errors there of a
-    /// grid of settings, if they are known.
+    /// grid of settings; those of others are computed.
     fn quality(
         &self,
         settings: &[StepSettings],
