@@ -12,14 +12,13 @@ use crate::diffusion::DenoiseError;
 use crate::random::noise_seeds;
 
 impl Trained {
-    /// Whether a saved calibration holds every machine as [`Self::calibrate`] would fit it, so that nothing is left to do.
+    /// Whether a saved calibration holds every machine, so that [`Self::calibrate`] leaves it as it is.
     pub fn is_fitted_by(&self, saved: &Calibration, auto: LargestSide) -> bool {
-        let grid = self.calibration_grid(auto);
-        let is_there = |subject: &Subject<'_>| self.saved_fit(saved, subject, &grid).is_some();
+        let is_there = |subject: &Subject<'_>| self.saved_fit(saved, subject, auto).is_some();
         self.machine_set.subjects(0).iter().all(is_there)
     }
 
-    /// Calibrates the machines, except those that `saved` holds as they would be found again; `progress` is called with a
+    /// Calibrates the machines, except those that `saved` holds; `progress` is called with a
     /// description of each machine before it. `auto` is what `auto` means in calibrate.k_up_to if the network has
     /// attention. `None` if the experiment wants no calibration seeds, or no machine has settings to calibrate.
     ///
@@ -33,16 +32,28 @@ impl Trained {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Calibration>, DenoiseError> {
         let Self { experiment, machine_set, network, step, .. } = self;
-        let chosen = self.calibration_seeds();
+        let chosen =
+            NoiseSeeds::calibration(experiment.calibrate.seeds.map_or(0, NonZeroUsize::get));
         let (first, n_seeds) = (chosen.first(), chosen.len());
         let subjects = machine_set.subjects(first);
-        if chosen.is_empty() || subjects.is_empty() {
+        if subjects.is_empty() {
             return Ok(None);
         }
+        if let Some(saved) = saved.filter(|saved| self.is_fitted_by(saved, auto)) {
+            return Ok(Some(saved.clone()));
+        }
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        // One file is of one set of noise seeds.
+        let saved = saved.filter(|saved| {
+            saved.noise_seed == experiment.noise_seed
+                && (saved.first_seed, saved.n_seeds) == (first, n_seeds)
+        });
         let grid = self.calibration_grid(auto);
         let kept: Vec<Option<Calibrated>> = subjects
             .iter()
-            .map(|subject| saved.and_then(|saved| self.saved_fit(saved, subject, &grid)).cloned())
+            .map(|subject| saved.and_then(|saved| self.saved_fit(saved, subject, auto)).cloned())
             .collect();
         let missing: Vec<Subject<'_>> = subjects
             .into_iter()
@@ -50,13 +61,10 @@ impl Trained {
             .filter_map(|(subject, kept)| kept.is_none().then_some(subject))
             .collect();
         let (config, ddim) = (network.network().config(), machine_set.ddim());
-        let mut made = Vec::new();
-        if !missing.is_empty() {
-            let denoiser = &recording_maps(with_classes(network, first, n_seeds));
-            let seeds = noise_seeds(experiment.noise_seed, first, n_seeds, config.image);
-            let target = Target { denoiser, ddim, seeds };
-            made = calibrate(&target, &missing, &grid, stop, progress)?;
-        }
+        let denoiser = &recording_maps(with_classes(network, first, n_seeds));
+        let seeds = noise_seeds(experiment.noise_seed, first, n_seeds, config.image);
+        let target = Target { denoiser, ddim, seeds };
+        let made = calibrate(&target, &missing, &grid, stop, progress)?;
         let mut made = made.into_iter();
         Ok(Some(Calibration {
             format: 1,
@@ -73,24 +81,19 @@ impl Trained {
         self.experiment.calibration_grid(self.network.network().config(), auto)
     }
 
-    fn calibration_seeds(&self) -> NoiseSeeds {
-        NoiseSeeds::calibration(self.experiment.calibrate.seeds.map_or(0, NonZeroUsize::get))
-    }
-
-    /// A machine's fit in `saved`, if it is of this network, these seeds and steps, and these candidate patch sides.
+    /// A machine's fit in `saved`, if it is of this network and number of steps. A fit with the patch sides of a run's own
+    /// report does not count where wider ones are to compete; any others were chosen by whoever calibrated the run.
     fn saved_fit<'a>(
         &self,
         saved: &'a Calibration,
         subject: &Subject<'_>,
-        grid: &CalibrationGrid,
+        auto: LargestSide,
     ) -> Option<&'a Calibrated> {
-        let seeds = self.calibration_seeds();
-        let is_of_this = saved.step == self.step
-            && saved.noise_seed == self.experiment.noise_seed
-            && (saved.first_seed, saved.n_seeds) == (seeds.first(), seeds.len())
-            && saved.n_steps == self.machine_set.ddim().n_steps;
-        let sides = subject.machines.sides(grid);
-        let found = saved.machines.iter().find(|machine| machine.machine == subject.name);
-        found.filter(|machine| is_of_this && machine.sides == sides)
+        let is_of_this =
+            saved.step == self.step && saved.n_steps == self.machine_set.ddim().n_steps;
+        let sides = |auto| subject.machines.sides(&self.calibration_grid(auto));
+        let found = saved.machines.iter().find(|machine| machine.machine == subject.name)?;
+        let is_too_narrow = found.sides == sides(LargestSide::Field) && found.sides != sides(auto);
+        (is_of_this && !found.sides.is_empty() && !is_too_narrow).then_some(found)
     }
 }
