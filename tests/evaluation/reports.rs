@@ -620,7 +620,9 @@ fn a_calibrated_comparison_uses_the_schedules_of_the_calibration() {
         let candidate = json!({
             "origin": "own", "boost": 1.0, "error": 0.0, "r": 0.0, "r_mean": 0.0, "settings": settings,
         });
-        json!({ "machine": name, "candidates": [candidate], "steps": vec![fit; T] })
+        // Not the sides of a run's own report, which a comparison widens.
+        let sides = [3, 5, 7, 9];
+        json!({ "machine": name, "sides": sides, "candidates": [candidate], "steps": vec![fit; T] })
     };
     let calibration = json!({
         "format": 1, "step": 30, "noise_seed": 0, "first_seed": 500, "n_seeds": 2, "n_steps": T,
