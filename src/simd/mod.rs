@@ -1,6 +1,6 @@
 //! Explicit SIMD vectors for the inner loops of theory and networks, in both precisions.
 //!
-//! [`real`] has the two floating-point types, [`lane`] their vectors on the processor of the host (16, 8 or 4 singles),
+//! [`f32_or_f64`] has the two floating-point types, [`lane`] their vectors on the processor of the host (16, 8 or 4 singles),
 //! [`matrix_product`] the matrix product of convolutions and attention, and [`bf16`] that of factors in bfloat16.
 
 pub mod f32_or_f64;

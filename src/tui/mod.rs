@@ -8,7 +8,7 @@
 //!
 //! [`update`] changes the [`state`] according to a [`messages_and_effects::Message`] and returns effects, without input
 //! or output. [`screen_layout`] and the [`panels`] draw the state and change nothing. [`event_loop`] owns the terminal,
-//! [`run_watcher`] reads the run directories, and [`lab_thread`] carries out effects on runs. Networks, machines and
+//! [`run_watcher`] reads the run directories, and [`carry_out_effects_thread`] carries out effects on runs. Networks, machines and
 //! training are unknown here, and no run stops because the dashboard ends.
 //!
 //! The modules below are in reading order; each imports only modules above it.
