@@ -30,6 +30,8 @@ pub mod preview_request;
 pub mod make_preview;
 pub mod final_comparison_of_a_run;
 pub mod report;
+mod spread_over_runs;
+mod network_figures_over_runs;
 pub mod summary_over_runs;
 pub mod studies;
 pub mod inspect;

@@ -1,15 +1,17 @@
 //! Several runs side by side: one row per run, and over the training seeds of an experiment means with intervals, beside the
 //! ceiling (another training seed) and chance (another noise seed).
 
-use std::fmt;
-
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::markdown_table::{Table, cell, number};
+use super::network_figures_over_runs::{
+    excess_over_runs, excess_table, rates_over_runs, rates_table,
+};
 use super::report::{NetworkSamples, Report, json::to_json};
+use super::spread_over_runs::{Spread, ends, format_interval, mean};
 use crate::analysis::agreement_ceiling::{ceiling, chance, share_of_the_way};
-use crate::analysis::confidence_intervals::{Interval, mean_interval};
+use crate::analysis::confidence_intervals::Interval;
 use crate::config::Experiment;
 use crate::evaluation::report::json::seen_seeds;
 use crate::image::ImageBatch;
@@ -73,17 +75,6 @@ impl Row {
         let machines = self.report["agreement"].as_object();
         machines.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
-
-    /// A judged rate of the network with its interval, as a cell.
-    fn rate(&self, name: &str) -> String {
-        let rates = &self.report["rates"];
-        let ends = &rates["intervals95"][name];
-        let interval = || {
-            let (low, high) = (ends[0].as_f64()?, ends[1].as_f64()?);
-            Some(Interval { estimate: rates[name].as_f64()?, low, high })
-        };
-        cell(interval())
-    }
 }
 
 /// Settings of previews, checkpoints and lengths of comparisons do not count; the steps that were made, the machines and the
@@ -138,6 +129,8 @@ pub fn summary(rows: &[Row]) -> (String, Value) {
             "experiment": runs[0].experiment,
             "runs": reports,
             "over_runs": over_runs(&runs, &yardsticks),
+            "rates_over_runs": rates_over_runs(&reports),
+            "excess_over_runs": excess_over_runs(&reports),
             "ceiling": yardsticks.ceiling.map(|c| json!({ "r": c.estimate, "interval95": ends(c) })),
             "chance": yardsticks.chance,
         }));
@@ -191,10 +184,7 @@ fn over_runs(runs: &[&Row], yardsticks: &Yardsticks) -> Value {
     let figures = |machine: &str| -> Value {
         let entry = |(_, key): &(&str, &str)| {
             let spread = spread(runs, machine, key);
-            let spread = spread.map(|s| {
-                json!({ "mean": s.mean, "sd": s.sd, "interval95": s.interval.map(ends), "runs": s.n })
-            });
-            ((*key).to_owned(), json!(spread))
+            ((*key).to_owned(), json!(spread.map(Spread::to_json)))
         };
         let mut figures: Map<String, Value> = FIGURES.iter().map(entry).collect();
         let r = spread(runs, machine, "r").map(|s| s.mean);
@@ -209,8 +199,10 @@ fn over_runs(runs: &[&Row], yardsticks: &Yardsticks) -> Value {
     Value::Object(each.collect())
 }
 
-fn ends(interval: Interval) -> [f64; 2] {
-    [interval.low, interval.high]
+/// The spread of one figure of a machine; `None` if no run has it.
+fn spread(runs: &[&Row], machine: &str, key: &str) -> Option<Spread> {
+    let values: Vec<f64> = runs.iter().filter_map(|row| row.number(machine, key)).collect();
+    Spread::of(&values)
 }
 
 fn machines<'a>(runs: &[&'a Row]) -> Vec<&'a str> {
@@ -282,74 +274,10 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
     );
     runs.iter().for_each(|row| text += &seen_line(&row.run, &row.report));
     text += "\n";
-    text += &rates(runs);
+    let reports: Vec<&Value> = runs.iter().map(|row| &row.report).collect();
+    text += &rates_table(&names, &reports);
+    text += &excess_table(&reports);
     text
-}
-
-/// Judged rates and the distance from the floor, run by run.
-fn rates(runs: &[&Row]) -> String {
-    let names = ["whole", "consistent", "novel", "creative", "hue_purity"];
-    let head = [
-        "network of",
-        "trained enough?",
-        "judged",
-        "whole",
-        "consistent",
-        "novel",
-        "creative",
-        "hue purity",
-    ];
-    let mut table = Table::new("Judged samples", &head);
-    let is_known =
-        |row: &&&Row| row.report["rates"].is_object() || row.report["floors"].is_object();
-    for run in runs.iter().filter(is_known) {
-        let word = cell(run.report["floors"]["convergence"].as_str());
-        let judged = cell(run.report["rates"]["n_samples"].as_u64());
-        let mut row = vec![run.run.clone(), word, judged];
-        row.extend(names.map(|name| run.rate(name)));
-        table.rows.push(row);
-    }
-    if table.rows.is_empty() { String::new() } else { table.markdown() + "\n" }
-}
-
-struct Spread {
-    mean: f64,
-    /// Standard deviation over runs; of one run there is none.
-    sd: Option<f64>,
-    /// The mean's 95% interval over runs; of one run there is none.
-    interval: Option<Interval>,
-    n: usize,
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_interval(self.mean, self.interval))
-    }
-}
-
-/// `0.530 [0.410, 0.620]`; without the interval if there is none.
-fn format_interval(estimate: f64, interval: Option<Interval>) -> String {
-    match interval.filter(|found| found.low.is_finite() && found.high.is_finite()) {
-        Some(found) => format!("{estimate:.3} [{:.3}, {:.3}]", found.low, found.high),
-        None => format!("{estimate:.3}"),
-    }
-}
-
-/// The spread of one figure of a machine; `None` if no run has it.
-fn spread(runs: &[&Row], machine: &str, key: &str) -> Option<Spread> {
-    let values: Vec<f64> = runs.iter().filter_map(|row| row.number(machine, key)).collect();
-    let n = values.len();
-    if n == 0 {
-        return None;
-    }
-    let mean = mean(&values);
-    let sum = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    let sd = (n > 1).then(|| (sum / (n - 1) as f64).sqrt());
-    Some(Spread { mean, sd, interval: mean_interval(&values).filter(|_| n > 1), n })
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[cfg(test)]
