@@ -37,6 +37,8 @@ pub enum Purpose {
     FloorNoise = 10,
     /// Resampled noise seeds of a standard error; index = resample.
     Bootstrap = 11,
+    /// Noise (and translation) of images on which the best member of a class is solved for; index = draw.
+    OptimumNoise = 12,
 }
 
 /// The random generator for one purpose and item of an experiment.

@@ -145,6 +145,7 @@ pub enum MachineName {
     AttentionCoOrigin,
     AttentionSimilarity,
     AttentionPooled,
+    AttentionOptimal,
 }
 
 impl Word for DatasetKind {}
