@@ -19,6 +19,7 @@
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
 //! | [`theory`] | score machines: analytic predictions of a network's estimates |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
+//! | [`optimum`] | the best denoiser of a network's class, solved on the training images: `attention-optimal` |
 //! | [`analysis`] | agreement, judged creativity, provenance |
 //! | [`config`] | lab.toml: experiments and their settings |
 //! | [`runs`] | run directories and their workers |
@@ -76,6 +77,7 @@ pub mod hardware;
 pub mod network;
 pub mod theory;
 pub mod training;
+pub mod optimum;
 pub mod analysis;
 pub mod config;
 pub mod runs;

@@ -39,6 +39,8 @@ pub enum Purpose {
     Bootstrap = 11,
     /// Permutations of places under which attention maps are a control; index = noise seed.
     ShuffledPlaces = 12,
+    /// Noise (and translation) of images on which the best member of a class is solved for; index = draw.
+    OptimumNoise = 13,
 }
 
 /// The random generator for one purpose and item of an experiment.

@@ -130,7 +130,10 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
         MachineKind::Ideal | MachineKind::EquivariantIdeal => Some((squares, true)),
         // Twice, and the weights' sums over the patches that hold a pixel.
         MachineKind::Composite => Some((2.0 * (squares + 6.0) + 6.0, true)),
-        MachineKind::Masked { .. } | MachineKind::Wiener | MachineKind::WienerCirculant => None,
+        MachineKind::Masked { .. }
+        | MachineKind::Wiener
+        | MachineKind::WienerCirculant
+        | MachineKind::OptimalAttention(_) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `theory`: samples score machines from noise seeds, without a network. (`--floors` prints errors instead: `theory_floors.rs`.)
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
-use super::theory_arguments::{Opened, TheoryArgs, open};
+use super::theory_arguments::{Opened, TheoryArgs, folder, open};
 use super::theory_floors;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::experiment::MachineName;
@@ -118,7 +118,7 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
     Ok(Bench {
         checksum: checksum.finalize(),
         seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
-        folder: args.out.clone().unwrap_or_else(|| Path::new("theory").join(name)),
+        folder: folder(args, &name),
         images,
         experiment,
         dataset,

@@ -1,7 +1,7 @@
 //! The arguments of `mosaic theory`, and the data that both of its forms start from: samples and floors.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -18,6 +18,7 @@ use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::hardware::device_request::DeviceRequest;
 use crate::network::network_config::NetworkConfig;
+use crate::optimum::CachedSolver;
 use crate::theory::TrainingImages;
 
 #[derive(Clone, Debug, Args)]
@@ -77,6 +78,11 @@ fn parse_time(text: &str) -> Result<f64, String> {
     Err(format!("'{text}' must lie above 0 (clean) and at most at 1 (noise)"))
 }
 
+/// The folder of samples.
+pub(super) fn folder(args: &TheoryArgs, name: &str) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| Path::new("theory").join(name))
+}
+
 /// What both kinds of this command start from.
 pub(super) struct Opened {
     pub name: String,
@@ -108,7 +114,9 @@ pub(super) fn open(paths: &LabPaths, args: &TheoryArgs) -> Result<Opened> {
         None => paths.lab()?.settings.device,
     };
     let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
+    let solver = CachedSolver::new(folder(args, &name).join("attention-optimal"));
     let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);
+    let images = images.with_optimum_solver(Arc::new(solver));
     let images = match args.label {
         Some(label) => images.only_label(label)?,
         None => images,

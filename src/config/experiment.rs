@@ -145,6 +145,7 @@ pub enum MachineName {
     AttentionCoOrigin,
     AttentionSimilarity,
     AttentionPooled,
+    AttentionOptimal,
 }
 
 /// Values of `calibrate.k_up_to`: how wide the candidate patches of machines without sharing are.

@@ -19,6 +19,7 @@ use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfi
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
+use crate::theory::optimal_attention::AttentionClass;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
 /// A machine and its column name.
@@ -305,6 +306,14 @@ impl Experiment {
                 notes.push(format!("machine '{name}' skipped: the network has no attention"));
                 continue;
             }
+            let outside = match kind {
+                MachineKind::OptimalAttention(_) => outside_of_class(network),
+                _ => None,
+            };
+            if let Some(problem) = outside {
+                notes.push(format!("machine '{name}' skipped: {problem}"));
+                continue;
+            }
             let mut k = k.clone();
             // Cropped patches cover the image at twice its side, wrapped ones at its side; patches that must
             // lie inside the image cannot be larger than it.
@@ -384,6 +393,11 @@ impl Experiment {
             MachineName::AttentionCoOrigin => attention(AttentionSource::CoOrigin),
             MachineName::AttentionSimilarity => attention(AttentionSource::Similarity { tau }),
             MachineName::AttentionPooled => attention(AttentionSource::Pooled),
+            MachineName::AttentionOptimal => {
+                let NetworkSettings { attention, heads, head_width, .. } = self.network;
+                let weights = attention.map_or("none", Into::into);
+                MachineKind::OptimalAttention(AttentionClass { pool, heads, head_width, weights })
+            }
         }
     }
 
@@ -426,6 +440,20 @@ fn sides_up_to_the_image(field: usize, image: ImageShape) -> Vec<usize> {
     let next =
         |&side: &usize| (side < covering).then(|| ((side * 5).div_ceil(4) | 1).min(covering));
     std::iter::successors(Some(field | 1), next).skip(1).collect()
+}
+
+/// The reason why no class of local functions with one linear attention layer after them holds this network.
+fn outside_of_class(network: &NetworkConfig) -> Option<&'static str> {
+    let Some(attention) = network.attention else { return Some("the network has no attention") };
+    let is_resnet = matches!(network.architecture, Architecture::ResNet { .. });
+    if !is_resnet || network.group_norm {
+        return Some("its class needs network.architecture 'resnet' without network.group_norm");
+    }
+    if network.last_kernel != 1 {
+        return Some("its class needs network.last_kernel 1, so that attention comes last");
+    }
+    let is_narrow = attention.head_width < network.image.channels;
+    is_narrow.then_some("its class needs network.head_width of at least the image's channels")
 }
 
 /// The reason why `path` is not a data set of that kind, with advice if something else is there.
@@ -495,6 +523,25 @@ mod tests {
         let (machines, notes) = experiment.machines(&network);
         assert!(machines.iter().all(|machine| machine.name != "attention-trajectory"));
         assert!(notes[0].contains("attention-trajectory"), "{notes:?}");
+    }
+
+    #[test]
+    fn the_best_of_a_class_is_left_out_for_networks_outside_of_any() {
+        let refused = |key: &str, value: &str| {
+            let mut experiment = Experiment::default();
+            experiment.set("theory.machines", "els,attention-optimal").unwrap();
+            experiment.set(key, value).unwrap();
+            let network = experiment.network_config(rgb(16), None).unwrap();
+            let (machines, notes) = experiment.machines(&network);
+            assert_eq!(machines.len() + notes.len(), 2, "{notes:?}");
+            notes.concat()
+        };
+        assert_eq!(refused("network.heads", "3"), "");
+        assert!(refused("network.attention", "none").contains("no attention"));
+        assert!(refused("network.last_kernel", "3").contains("network.last_kernel 1"));
+        assert!(refused("network.group_norm", "true").contains("without network.group_norm"));
+        assert!(refused("network.architecture", "unet").contains("'resnet'"));
+        assert!(refused("network.head_width", "2").contains("network.head_width"));
     }
 
     #[test]

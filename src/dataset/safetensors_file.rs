@@ -34,6 +34,11 @@ impl<'a> TensorFile<'a> {
         self.header.get(key).ok_or_else(|| format!("its header lacks '{key}'"))
     }
 
+    /// The names of all arrays.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.names().into_iter()
+    }
+
     /// The array of this name.
     ///
     /// # Errors

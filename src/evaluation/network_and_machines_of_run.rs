@@ -12,8 +12,14 @@ use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::open_devices;
 use crate::network::NetworkDenoiser;
+use crate::optimum::CachedSolver;
 use crate::runs::{run_dir::RunDir, run_toml};
 use crate::theory::TrainingImages;
+
+/// Solves for `attention-optimal` and keeps the solutions in the run's directory.
+pub fn solver_of(run: &RunDir) -> Arc<CachedSolver> {
+    Arc::new(CachedSolver::new(run.optimum_path()))
+}
 
 /// A trained network with all that belongs to it.
 pub struct Trained {
@@ -49,7 +55,7 @@ impl Trained {
         let (machines, notes) = experiment.machines(&config);
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
-        let images = opened.images(images);
+        let images = opened.images(images).with_optimum_solver(solver_of(run));
         let machine_set = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)
             .context("building the score machines")?;
         Ok(Self {

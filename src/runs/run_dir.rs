@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <runs>/<experiment>-<suffix>/   run.toml status.json events.jsonl worker.log control.sock .worker.lock
-//!                                 state/ previews/ report/
+//!                                 state/ previews/ report/ attention-optimal/
 //! ```
 
 use std::io;
@@ -131,6 +131,7 @@ paths! {
     previews_path: "previews",
     floors_path: "floors.json",
     calibration_path: "calibration.json",
+    optimum_path: "attention-optimal",
     report_path: "report",
 }
 

@@ -41,6 +41,10 @@ pub enum TheoryError {
         "attention source '{source_name}' needs maps from a network or a file, and none were given"
     )]
     NoAttention { source_name: String },
+    #[error(
+        "cannot build '{machine}': it is solved for the images of an experiment; use 'mosaic theory' or a run"
+    )]
+    NoSolver { machine: String },
     #[error("the eigenvalues of the data covariance could not be computed: {problem}")]
     Eigen { problem: String },
 }

@@ -89,6 +89,9 @@ impl Machine {
             MachineKind::Attention { settings, .. } => {
                 check_attention(settings, self.provider.is_some())?;
             }
+            MachineKind::OptimalAttention(_) if self.images.optimum_solver().is_none() => {
+                return Err(TheoryError::NoSolver { machine: spec.column() });
+            }
             MachineKind::Masked { threshold } if !(*threshold > 0.0 && *threshold <= 1.0) => {
                 let limits = "lie above 0 and at most at 1";
                 return Err(wrong("the mask's threshold", *threshold, limits));
@@ -105,7 +108,7 @@ impl Machine {
         Ok(self)
     }
 
-    /// Sets whether estimates come with entropy, provenance and (attention machine) the attention that was used.
+    /// Sets whether estimates come with entropy, provenance and (attention machines) the attention that was used.
     pub fn with_posterior(mut self, wanted: bool) -> Self {
         self.with_posterior = wanted;
         self
@@ -201,6 +204,19 @@ impl Machine {
             MachineKind::Attention { pool, settings } => {
                 let queries = scaled::<T>(x, level);
                 self.attention_estimates(&queries, *pool, settings.at(level.t), x, level)
+            }
+            MachineKind::OptimalAttention(class) => {
+                let solver = self.images.optimum_solver().expect("`checked` looked for one");
+                let k = self.patch_side(level);
+                let with_maps = self.with_posterior;
+                let found = solver.denoise(class, k, &self.images, x, level, with_maps)?;
+                let attention = |i| found.attention.as_ref().map(|maps| maps.slice(i, 1));
+                let estimate = |(i, x0): (usize, &[f64])| Estimate {
+                    x0: x0.to_vec(),
+                    attention: attention(i),
+                    ..Estimate::default()
+                };
+                Ok(found.x0.iter().enumerate().map(estimate).collect())
             }
         }
     }

@@ -68,6 +68,7 @@ impl MachineKind {
             Self::Wiener => "wiener",
             Self::WienerCirculant => "wiener-circulant",
             Self::Attention { .. } => "attention",
+            Self::OptimalAttention(_) => "attention-optimal",
         }
     }
 

@@ -1,5 +1,6 @@
 //! The kind and settings of a machine, as plain data.
 
+use super::optimal_attention::AttentionClass;
 use super::patch_pools_ls_els_bbels::Pool;
 
 /// A machine's kind and settings at every noise level.
@@ -37,6 +38,8 @@ pub enum MachineKind {
     WienerCirculant,
     /// `attention`: image evidence of these patches shared along attention (our derivation).
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
+    /// `attention-optimal`: the best member of a class of networks with attention; see [`super::optimal_attention`].
+    OptimalAttention(AttentionClass),
 }
 
 /// Settings of the attention machine at one noise level.
@@ -123,6 +126,7 @@ impl MachineKind {
             Self::EquivariantLocalInterior => Some(Pool::Interior),
             Self::BoundaryBroken => Some(Pool::SameBorder),
             Self::Attention { pool, .. } => Some(*pool),
+            Self::OptimalAttention(class) => Some(class.pool),
             Self::Ideal
             | Self::EquivariantIdeal
             | Self::Masked { .. }
@@ -140,9 +144,9 @@ impl MachineKind {
         )
     }
 
-    /// Whether the machine weighs training images or patches, so that its estimates come with a posterior over them.
+    /// Whether the estimates of the machine come with a posterior over training images or patches.
     pub fn has_posterior(&self) -> bool {
-        !matches!(self, Self::Wiener | Self::WienerCirculant)
+        !matches!(self, Self::Wiener | Self::WienerCirculant | Self::OptimalAttention(_))
     }
 
     /// The source of attention weights of the attention machine; for a schedule, the first one.

@@ -11,11 +11,13 @@
 //!     gpu::posteriors the same on GPUs
 //!   evidence_portions, attention_machine   evidence for each image, shared along attention
 //!   wiener, wiener_circulant    closed form
+//!   optimal_attention           interface of the machine that `optimum` solves
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
 pub mod patch_pools_ls_els_bbels;
+pub mod optimal_attention;
 pub mod machine_spec;
 pub mod error;
 pub mod machine_names;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::distinct_patches::{DistinctCache, Tables};
 use super::error::TheoryError;
 use super::gpu::images_over_gpus::{GpuPlacement, Gpus};
+use super::optimal_attention::OptimumSolver;
 use super::patch_pools_ls_els_bbels::Pool;
 use super::pooled_attention_source::PooledCache;
 use super::training_pixels::{ImagePixels, Storage, gather};
@@ -28,6 +29,7 @@ pub struct TrainingImages {
     pooled: PooledCache,
     distinct: DistinctCache,
     gpu_placement: Option<GpuPlacement>,
+    optimum_solver: Option<Arc<dyn OptimumSolver>>,
 }
 
 impl TrainingImages {
@@ -71,7 +73,15 @@ impl TrainingImages {
         let pixels = ImagePixels::new(shape, storage)?;
         let origins = (0..pixels.len() as u32).collect();
         let (pooled, distinct) = (PooledCache::default(), DistinctCache::default());
-        Ok(Self { pixels, labels: None, origins, pooled, distinct, gpu_placement: None })
+        Ok(Self {
+            pixels,
+            labels: None,
+            origins,
+            pooled,
+            distinct,
+            gpu_placement: None,
+            optimum_solver: None,
+        })
     }
 
     /// The same images with a class label each.
@@ -118,7 +128,7 @@ impl TrainingImages {
         }
     }
 
-    /// The images at `indices`, in that order, on the same GPUs.
+    /// The images at `indices`, in that order, on the same GPUs and with the same solver.
     pub fn select(&self, indices: &[usize]) -> Self {
         let gpus = self.gpu_placement.as_ref().map(|placement| placement.gpus().clone());
         Self {
@@ -128,6 +138,7 @@ impl TrainingImages {
             pooled: PooledCache::default(),
             distinct: DistinctCache::default(),
             gpu_placement: gpus.map(GpuPlacement::new),
+            optimum_solver: self.optimum_solver.clone(),
         }
     }
 
@@ -140,6 +151,17 @@ impl TrainingImages {
     /// The GPUs that hold these images, or will from their first use on.
     pub fn gpu_placement(&self) -> Option<&GpuPlacement> {
         self.gpu_placement.as_ref()
+    }
+
+    /// The same images with what solves for `attention-optimal` over them.
+    pub fn with_optimum_solver(mut self, solver: Arc<dyn OptimumSolver>) -> Self {
+        self.optimum_solver = Some(solver);
+        self
+    }
+
+    /// What solves for `attention-optimal` over these images.
+    pub(super) fn optimum_solver(&self) -> Option<&Arc<dyn OptimumSolver>> {
+        self.optimum_solver.as_ref()
     }
 
     /// The values of all images.

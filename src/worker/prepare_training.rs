@@ -10,6 +10,7 @@ use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::network_and_machines_of_run::Trained;
+use crate::evaluation::network_and_machines_of_run::solver_of;
 use crate::evaluation::open_devices;
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
@@ -119,7 +120,7 @@ pub fn prepare(
         board.notice(NoticeLevel::Info, note);
     }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
-    let images = opened.images(images);
+    let images = opened.images(images).with_optimum_solver(solver_of(run));
     let machine_set = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
     Ok(RunContext {

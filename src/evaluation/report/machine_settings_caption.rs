@@ -41,6 +41,13 @@ pub fn words(spec: &MachineSpec) -> String {
             pool_in_words(*pool),
             sharing_in_words(settings)
         ),
+        MachineKind::OptimalAttention(class) => format!(
+            "the best denoiser of the network's class, solved on the training images alone: {} attention, {} heads of {} channels, {}, {k} (this lab's own derivation)",
+            class.weights,
+            class.heads,
+            class.head_width,
+            pool_in_words(class.pool)
+        ),
     }
 }
 

@@ -11,41 +11,42 @@ const LEAST_WEIGHT: f32 = 1e-9;
 /// A predicted attention map against the network's (the mean over its heads).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MapAgreement {
-    /// Mean over query pixels of the entropy of the predicted attention, nats.
+    /// Mean over query pixels and heads of the entropy of the predicted attention, nats.
     pub predicted_nats: f64,
-    /// The same of the network's attention: the mean over its heads of their entropies.
+    /// The same of the network's attention.
     pub measured_nats: f64,
     /// Pearson's r of the logarithms of all weights; `None` if either map is uniform.
     pub r_of_logs: Option<f64>,
 }
 
-/// Image `i` of the predicted maps (one head) against image `j` of the measured ones.
+/// Image `i` of the predicted maps against image `j` of the measured ones.
 pub fn compare_maps(
     predicted: &AttentionMaps,
     i: usize,
     measured: &AttentionMaps,
     j: usize,
 ) -> MapAgreement {
-    let n_pixels = predicted.n_pixels();
-    let entropy =
-        |map: &[f32]| map.chunks_exact(n_pixels).map(row_entropy).sum::<f64>() / n_pixels as f64;
-    let n_heads = measured.n_heads();
-    let mut mean = vec![0.0_f32; n_pixels * n_pixels];
-    let mut measured_nats = 0.0;
-    for head in 0..n_heads {
-        let map = measured.map(j, head);
-        measured_nats += entropy(map) / n_heads as f64;
-        mean.iter_mut().zip(map).for_each(|(mean, weight)| *mean += weight / n_heads as f32);
-    }
+    let (predicted_nats, predicted) = over_heads(predicted, i);
+    let (measured_nats, measured) = over_heads(measured, j);
     let logs = |map: &[f32]| -> Vec<f64> {
         map.iter().map(|&weight| f64::from(weight.max(LEAST_WEIGHT)).ln()).collect()
     };
-    let map = predicted.map(i, 0);
-    MapAgreement {
-        predicted_nats: entropy(map),
-        measured_nats,
-        r_of_logs: agreement(&logs(map), &logs(&mean)).r,
+    let r_of_logs = agreement(&logs(&predicted), &logs(&measured)).r;
+    MapAgreement { predicted_nats, measured_nats, r_of_logs }
+}
+
+/// The mean over heads and query pixels of the entropies of image `index`, and its mean map over heads.
+fn over_heads(maps: &AttentionMaps, index: usize) -> (f64, Vec<f32>) {
+    let (n_pixels, n_heads) = (maps.n_pixels(), maps.n_heads());
+    let mut mean = vec![0.0_f32; n_pixels * n_pixels];
+    let mut nats = 0.0;
+    for head in 0..n_heads {
+        let map = maps.map(index, head);
+        let entropy = map.chunks_exact(n_pixels).map(row_entropy).sum::<f64>() / n_pixels as f64;
+        nats += entropy / n_heads as f64;
+        mean.iter_mut().zip(map).for_each(|(mean, weight)| *mean += weight / n_heads as f32);
     }
+    (nats, mean)
 }
 
 /// Means over maps; `None` without any.

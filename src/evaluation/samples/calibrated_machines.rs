@@ -24,6 +24,8 @@ impl MachineSet {
                 let images = self.dictionaries.iter();
                 images.map(|images| MachineFamily::Attention { pool, source, images }).collect()
             }
+            // Solved for the whole class: nothing is left to fit.
+            (MachineKind::OptimalAttention(_), _) => return None,
             (kind, _) if kind.uses_patches() => {
                 entry.ready.iter().map(|machine| MachineFamily::Plain { machine }).collect()
             }

@@ -6,7 +6,7 @@ use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
-use crate::theory::machine_spec::{AttentionSource, MachineSpec};
+use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
 };
@@ -33,10 +33,12 @@ impl MachineEntry {
 
     /// Whether the machine computes attention from the training images alone.
     pub fn predicts_attention(&self) -> bool {
-        matches!(
+        let is_solved = matches!(self.machine.spec.kind, MachineKind::OptimalAttention(_));
+        let is_shared = matches!(
             self.source(),
             Some(AttentionSource::CoOrigin | AttentionSource::Similarity { .. })
-        )
+        );
+        is_solved || is_shared
     }
 }
 

@@ -22,6 +22,7 @@
 pub mod patch_table;
 pub mod patch_weights;
 pub mod posteriors;
+pub mod patch_moments;
 pub mod image_table;
 pub mod strip_distances;
 pub mod image_sums;

@@ -1,0 +1,162 @@
+//! Limits and invariants of the machine `attention-optimal` on a small set: two places for a dot, one colour an image.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
+use crate::image::{ImageBatch, ImageShape};
+use crate::optimum::CachedSolver;
+use crate::optimum::noised_draws::NoisedDraws;
+use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
+use crate::theory::optimal_attention::AttentionClass;
+use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
+
+const K: usize = 3;
+
+/// Red and green images, each with two dots whose patches do not overlap.
+fn images(folder: &Path) -> Arc<TrainingImages> {
+    let shape = ImageShape::new(3, 8, 8);
+    let mut values = vec![-1.0; 2 * shape.n_values()];
+    for (image, place) in [(0, 2 * 8 + 2), (0, 6 * 8 + 6), (1, 2 * 8 + 2), (1, 6 * 8 + 6)] {
+        values[(image * 3 + image) * 64 + place] = 1.0;
+    }
+    let images = TrainingImages::from_values(shape, values).unwrap();
+    let solver = CachedSolver::new(folder.to_path_buf());
+    Arc::new(images.with_optimum_solver(Arc::new(solver)))
+}
+
+fn machine(kind: MachineKind, images: &Arc<TrainingImages>) -> Machine {
+    let spec = MachineSpec { kind, k: PatchSize::Fixed(K) };
+    Machine::new(spec, images.clone(), Precision::F32, None).unwrap()
+}
+
+fn optimal(pool: Pool, heads: usize, weights: &'static str) -> MachineKind {
+    MachineKind::OptimalAttention(AttentionClass { pool, heads, head_width: 4, weights })
+}
+
+fn level() -> NoiseLevel {
+    Schedule::Cosine.level(0.55)
+}
+
+/// New noisy images: draws that solving does not use.
+fn draws(images: &TrainingImages, n: usize, moves: bool) -> [ImageBatch; 2] {
+    NoisedDraws { images, moves, level: level(), seed: 99 }.draw(0, n)
+}
+
+/// Squared error of each image.
+fn errors(machine: &Machine, [clean, noisy]: &[ImageBatch; 2]) -> Vec<f64> {
+    let x0 = machine.denoise(noisy, level()).unwrap().x0;
+    let pairs = x0.iter().zip(clean.iter());
+    pairs.map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()).collect()
+}
+
+/// Mean and standard error of the difference of two paired lists.
+fn difference(a: &[f64], b: &[f64]) -> (f64, f64) {
+    let all: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let n = all.len() as f64;
+    let mean = all.iter().sum::<f64>() / n;
+    let squares: f64 = all.iter().map(|v| (v - mean).powi(2)).sum();
+    (mean, (squares / (n * (n - 1.0))).sqrt())
+}
+
+fn largest_gap(a: &ImageBatch, b: &ImageBatch) -> f64 {
+    a.values().iter().zip(b.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn the_error_lies_between_those_of_whole_images_and_of_patches() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path());
+    for (pool, moves) in [(Pool::Wrap, true), (Pool::SameBorder, false)] {
+        let (whole, local) = match pool {
+            Pool::Wrap => (MachineKind::EquivariantIdeal, MachineKind::EquivariantLocal),
+            _ => (MachineKind::Ideal, MachineKind::BoundaryBroken),
+        };
+        let draws = draws(&images, 1024, moves);
+        let of = |kind| errors(&machine(kind, &images), &draws);
+        let (whole, local) = (of(whole), of(local));
+        let softmax = of(optimal(pool, 2, "softmax"));
+        let (gain, se) = difference(&softmax, &local);
+        assert!(gain < -4.0 * se, "{pool:?}: {gain} +- {se}");
+        let (above, se) = difference(&softmax, &whole);
+        assert!(above > -3.0 * se, "{pool:?}: {above} +- {se}");
+        if pool == Pool::SameBorder {
+            continue;
+        }
+        let more_heads = of(optimal(pool, 4, "softmax"));
+        let (rise, se) = difference(&more_heads, &softmax);
+        assert!(rise < 3.0 * se, "more heads: {rise} +- {se}");
+        let uniform = of(optimal(pool, 2, "uniform"));
+        let (rise, se) = difference(&uniform, &local);
+        assert!(rise < 3.0 * se, "uniform: {rise} +- {se}");
+    }
+}
+
+#[test]
+fn attention_to_oneself_is_the_local_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path());
+    let [_, noisy] = draws(&images, 4, true);
+    let of = |kind| machine(kind, &images).denoise(&noisy, level()).unwrap().x0;
+    let gap =
+        largest_gap(&of(optimal(Pool::Wrap, 2, "identity")), &of(MachineKind::EquivariantLocal));
+    assert!(gap < 1e-4, "{gap}");
+}
+
+#[test]
+fn the_machine_commutes_with_circular_shifts_and_its_attention_sums_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path());
+    let shape = images.shape();
+    let [_, noisy] = draws(&images, 2, true);
+    let shifted = |x: &ImageBatch| {
+        let mut moved = x.values().to_vec();
+        for plane in moved.chunks_exact_mut(64) {
+            plane.rotate_right(2 * 8);
+            plane.chunks_exact_mut(8).for_each(|line| line.rotate_right(3));
+        }
+        ImageBatch::new(shape, moved)
+    };
+    let machine = machine(optimal(Pool::Wrap, 2, "softmax"), &images).with_posterior(true);
+    let first = machine.denoise(&noisy, level()).unwrap();
+    let then = machine.denoise(&shifted(&noisy), level()).unwrap();
+    let gap = largest_gap(&shifted(&first.x0), &then.x0);
+    assert!(gap < 1e-3, "{gap}");
+    let maps = first.attention.unwrap();
+    assert_eq!((maps.len(), maps.n_heads(), maps.n_pixels()), (2, 2, 64));
+    for row in maps.weights().chunks_exact(64) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn neither_threads_nor_order_nor_an_interruption_change_a_solution() {
+    let solve = |folder: &Path, times: &[f64], n_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let images = images(folder);
+        let [_, noisy] = draws(&images, 3, true);
+        let machine = machine(optimal(Pool::Wrap, 2, "softmax"), &images);
+        let denoise = |&t: &f64| {
+            let level = Schedule::Cosine.level(t);
+            pool.install(|| machine.denoise(&noisy, level)).unwrap().x0.into_values()
+        };
+        times.iter().map(denoise).collect::<Vec<_>>()
+    };
+    let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = solve(folders[0].path(), &[0.85, 0.82], 1);
+    // The other order, from a file that one of the levels has left.
+    let other = solve(folders[1].path(), &[0.82], 3);
+    let resumed = solve(folders[1].path(), &[0.82, 0.85], 3);
+    assert!(first[1] == other[0] && first[1] == resumed[0] && first[0] == resumed[1]);
+    let n_files = std::fs::read_dir(folders[1].path()).unwrap().count();
+    assert_eq!(n_files, 3, "t = .9, .85 and .82");
+}
+
+#[test]
+fn a_machine_without_a_solver_is_refused() {
+    let images = TrainingImages::from_values(ImageShape::new(1, 4, 4), vec![0.5; 16]).unwrap();
+    let spec = MachineSpec { kind: optimal(Pool::Wrap, 1, "softmax"), k: PatchSize::Fixed(3) };
+    let refused = Machine::new(spec, Arc::new(images), Precision::F32, None);
+    assert!(matches!(refused.err(), Some(TheoryError::NoSolver { .. })));
+}

@@ -1,0 +1,49 @@
+//! The machine `attention-optimal`: its function class, and the interface of what solves for it.
+//!
+//! A network whose attention layer is followed by nothing nonlinear computes, before the sampler's clamp,
+//!
+//! ```text
+//! x0hat(p) = g(Omega(p)) + sum_h sum_r A_h[p,r] u_h(Omega(r))       A_h[p,.] = softmax_r( q_h(Omega(p)) . k_h(Omega(r)) / sqrt(D) )
+//! ```
+//!
+//! with any functions g, u_h, q_h, k_h of one noisy patch. The machine is the member of this class of least expected
+//! error on the training images (docs/theory.md section 12). Finding it takes attention layers and optimisers, which
+//! `theory` does not know: the owner of the training images gives them an [`OptimumSolver`].
+
+use std::fmt::Debug;
+
+use super::patch_pools_ls_els_bbels::Pool;
+use super::training_images::TrainingImages;
+use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
+use crate::image::ImageBatch;
+
+/// What is known of a network whose best estimate is looked for; with the patch side, its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttentionClass {
+    /// Patches that its convolutions can tell apart: `els` or `bbels`.
+    pub pool: Pool,
+    pub heads: usize,
+    /// Channels per head of queries and keys.
+    pub head_width: usize,
+    /// How attention weights are computed: a word of `network.attention`.
+    pub weights: &'static str,
+}
+
+/// Finds the best members of classes, one per noise level, and evaluates them.
+pub trait OptimumSolver: Debug + Send + Sync {
+    /// The estimates `x0hat` of `x`, `[B, C, H, W]`, and, if asked for, its attention maps, by the best member of `class` with patches of side `k`, solved for
+    /// `images` if it is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many patches, the class cannot be computed, or a solution cannot be written.
+    fn denoise(
+        &self,
+        class: &AttentionClass,
+        k: usize,
+        images: &TrainingImages,
+        x: &ImageBatch,
+        level: NoiseLevel,
+        with_maps: bool,
+    ) -> Result<Denoised, DenoiseError>;
+}
