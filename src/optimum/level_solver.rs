@@ -24,7 +24,7 @@ use crate::training::adamw::AdamW;
 use crate::training::optimizer_trait::{Optimizer, Update};
 
 /// Updates, draws of each, largest learning rate, and updates over which the rate rises to it.
-const N_STEPS: usize = if cfg!(test) { 40 } else { 120 };
+const N_STEPS: usize = 120;
 const BATCH: usize = 32;
 const RATE: f64 = 0.02;
 const N_WARMUP: usize = 20;

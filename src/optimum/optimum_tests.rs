@@ -1,4 +1,4 @@
-//! Limits and invariants of the machine `attention-optimal` on a small set: two places for a dot, one colour an image.
+//! Limits and invariants of the machine `attention-optimal` on a small set: two squares in the image's colour.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +14,15 @@ use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
 const K: usize = 3;
 
-/// Red and green images, each with two dots whose patches do not overlap.
+/// A red and a green image of two squares each.
 fn images(folder: &Path) -> Arc<TrainingImages> {
     let shape = ImageShape::new(3, 8, 8);
     let mut values = vec![-1.0; 2 * shape.n_values()];
-    for (image, place) in [(0, 2 * 8 + 2), (0, 6 * 8 + 6), (1, 2 * 8 + 2), (1, 6 * 8 + 6)] {
-        values[(image * 3 + image) * 64 + place] = 1.0;
+    for (image, corner) in [(0, 0), (0, 4), (1, 0), (1, 4)] {
+        let plane = &mut values[(image * 3 + image) * 64..][..64];
+        for line in plane.chunks_exact_mut(8).skip(corner).take(3) {
+            line[corner..corner + 3].fill(1.0);
+        }
     }
     let images = TrainingImages::from_values(shape, values).unwrap();
     let solver = CachedSolver::new(folder.to_path_buf());
@@ -36,7 +39,7 @@ fn optimal(pool: Pool, heads: usize, weights: &'static str) -> MachineKind {
 }
 
 fn level() -> NoiseLevel {
-    Schedule::Cosine.level(0.55)
+    Schedule::Cosine.level(0.7)
 }
 
 /// New noisy images: draws that solving does not use.
@@ -78,7 +81,7 @@ fn the_error_lies_between_those_of_whole_images_and_of_patches() {
         let (whole, local) = (of(whole), of(local));
         let softmax = of(optimal(pool, 2, "softmax"));
         let (gain, se) = difference(&softmax, &local);
-        assert!(gain < -4.0 * se, "{pool:?}: {gain} +- {se}");
+        assert!(gain < -3.0 * se, "{pool:?}: {gain} +- {se}");
         let (above, se) = difference(&softmax, &whole);
         assert!(above > -3.0 * se, "{pool:?}: {above} +- {se}");
         if pool == Pool::SameBorder {
