@@ -16,10 +16,10 @@ use super::solution_file;
 use crate::diffusion::{DenoiseError, Denoised, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 use crate::network::network_config::{AttentionConfig, AttentionVariant};
-use crate::theory::TrainingImages;
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 use crate::theory::optimal_attention::{AttentionClass, OptimumSolver};
 use crate::theory::patch_pools_ls_els_bbels::Border;
+use crate::theory::training_pixels::ImagePixels;
 
 /// Version of the solver: solutions of another one are not used.
 const VERSION: u32 = 1;
@@ -107,7 +107,7 @@ impl OptimumSolver for CachedSolver {
         &self,
         class: &AttentionClass,
         k: usize,
-        images: &TrainingImages,
+        images: &ImagePixels,
         x: &ImageBatch,
         level: NoiseLevel,
         with_maps: bool,
@@ -144,7 +144,7 @@ fn level_before(level: NoiseLevel) -> Option<NoiseLevel> {
 }
 
 /// Shape, number and checksum of the images' values.
-fn checksum(images: &TrainingImages) -> String {
+fn checksum(images: &ImagePixels) -> String {
     let mut hasher = crc32fast::Hasher::new();
     for image in 0..images.len() {
         let values = images.values(image..image + 1);

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use crate::diffusion::NoiseLevel;
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, fill_normal, stream};
-use crate::theory::TrainingImages;
+use crate::theory::training_pixels::ImagePixels;
 
 /// Where draws come from.
 pub struct NoisedDraws<'a> {
-    pub images: &'a TrainingImages,
+    pub images: &'a ImagePixels,
     /// Whether images are moved by a random circular translation first.
     pub moves: bool,
     pub level: NoiseLevel,
@@ -65,6 +65,7 @@ fn translated(image: &[f64], shape: ImageShape, (down, right): (usize, usize)) -
 mod tests {
     use super::*;
     use crate::diffusion::Schedule;
+    use crate::theory::TrainingImages;
 
     #[test]
     fn a_translation_moves_every_pixel_and_wraps() {
@@ -79,7 +80,7 @@ mod tests {
         let values = (0..24).map(|i| f64::from(i) / 24.0).collect();
         let images = TrainingImages::from_values(shape, values).unwrap();
         let level = Schedule::Cosine.level(0.5);
-        let draws = NoisedDraws { images: &images, moves: true, level, seed: 3 };
+        let draws = NoisedDraws { images: images.pixels(), moves: true, level, seed: 3 };
         let [clean, noisy] = draws.draw(2, 5);
         let [clean_alone, noisy_alone] = draws.draw(4, 1);
         assert_eq!(clean.image(2), clean_alone.image(0));

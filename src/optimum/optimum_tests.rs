@@ -44,7 +44,7 @@ fn level() -> NoiseLevel {
 
 /// New noisy images: draws that solving does not use.
 fn draws(images: &TrainingImages, n: usize, moves: bool) -> [ImageBatch; 2] {
-    NoisedDraws { images, moves, level: level(), seed: 99 }.draw(0, n)
+    NoisedDraws { images: images.pixels(), moves, level: level(), seed: 99 }.draw(0, n)
 }
 
 /// Squared error of each image.

@@ -209,7 +209,7 @@ impl Machine {
                 let solver = self.images.optimum_solver().expect("`checked` looked for one");
                 let k = self.patch_side(level);
                 let with_maps = self.with_posterior;
-                let found = solver.denoise(class, k, &self.images, x, level, with_maps)?;
+                let found = solver.denoise(class, k, self.images.pixels(), x, level, with_maps)?;
                 let attention = |i| found.attention.as_ref().map(|maps| maps.slice(i, 1));
                 let estimate = |(i, x0): (usize, &[f64])| Estimate {
                     x0: x0.to_vec(),

@@ -13,7 +13,7 @@
 use std::fmt::Debug;
 
 use super::patch_pools_ls_els_bbels::Pool;
-use super::training_images::TrainingImages;
+use super::training_pixels::ImagePixels;
 use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
 
@@ -41,7 +41,7 @@ pub trait OptimumSolver: Debug + Send + Sync {
         &self,
         class: &AttentionClass,
         k: usize,
-        images: &TrainingImages,
+        images: &ImagePixels,
         x: &ImageBatch,
         level: NoiseLevel,
         with_maps: bool,

@@ -19,7 +19,7 @@ use crate::simd::lane::n_lanes;
 use crate::theory::cpu_kernels::{PatchQuery, logit_scale};
 use crate::theory::error::TheoryError;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
-use crate::theory::training_images::TrainingImages;
+use crate::theory::training_pixels::ImagePixels;
 
 /// Moments that are not posterior means: entropy and log evidence.
 const N_OTHERS: usize = 2;
@@ -40,12 +40,12 @@ impl PatchMoments {
     ///
     /// If the eigenvalues of the patches' covariance do not converge.
     pub fn new(
-        images: &TrainingImages,
+        images: &ImagePixels,
         pool: Pool,
         k: usize,
         n_components: usize,
     ) -> Result<Self, TheoryError> {
-        let mut patches = DistinctPatches::of(images.pixels(), pool, k);
+        let mut patches = DistinctPatches::of(images, pool, k);
         let shape = patches.shape;
         let components = principal_components(&patches, k, n_components)?;
         for (table, scores) in patches.groups.iter_mut().zip(&components) {
@@ -176,7 +176,7 @@ mod tests {
     use crate::image::ImageBatch;
     use crate::random::noise_seeds;
     use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
-    use crate::theory::{Machine, Precision};
+    use crate::theory::{Machine, Precision, TrainingImages};
 
     /// Images of two values, so that patches repeat.
     fn images(shape: ImageShape) -> Arc<TrainingImages> {
@@ -192,7 +192,7 @@ mod tests {
         let (x, level) = (noise_seeds(8, 0, 1, shape), Schedule::Cosine.level(0.6));
         let kinds = [MachineKind::EquivariantLocal, MachineKind::BoundaryBroken];
         for (kind, pool) in kinds.into_iter().zip([Pool::Wrap, Pool::SameBorder]) {
-            let moments = PatchMoments::new(&images, pool, 3, 4).unwrap();
+            let moments = PatchMoments::new(images.pixels(), pool, 3, 4).unwrap();
             let found = moments.of_image(x.values(), level);
             let n_pixels = shape.n_pixels();
             let spec = MachineSpec { kind, k: PatchSize::Fixed(3) };
