@@ -275,10 +275,17 @@ fn predicted_attention(report: &Report<'_>) -> String {
     for machine in &predictions {
         table.head.extend([format!("{}: entropy", machine.name), "r of log maps".to_owned()]);
     }
-    for (at, (t, map)) in first.attention().enumerate() {
-        let mut row = vec![format!("{t:.3}"), format!("{:.3}", map.measured_nats)];
-        for (_, map) in predictions.iter().filter_map(|machine| machine.attention().nth(at)) {
-            row.extend([format!("{:.3}", map.predicted_nats), or_undefined(map.r_of_logs)]);
+    // A machine may have no attention at some steps, such as `attention-optimal` where nothing is solved.
+    for (at, step) in first.by_step.iter().enumerate() {
+        let maps = predictions.iter().map(|machine| machine.by_step.get(at)?.attention);
+        let maps: Vec<_> = maps.collect();
+        let Some(measured) = maps.iter().flatten().next().map(|map| map.measured_nats) else {
+            continue;
+        };
+        let mut row = vec![format!("{:.3}", step.t), format!("{measured:.3}")];
+        for map in maps {
+            row.push(cell(map.map(|map| format!("{:.3}", map.predicted_nats))));
+            row.push(cell(map.map(|map| or_undefined(map.r_of_logs))));
         }
         table.rows.push(row);
     }
