@@ -1,4 +1,5 @@
-//! The settings table: every key of an experiment.
+//! The settings table: every key of an experiment, with its explanation. Rows of `dataset`, `network`, `theory`, `preview`,
+//! `compare` and `calibrate` are in [`super::experiment`], those of `training` and `diffusion` here.
 //!
 //! To add a setting, add a line to its section in [`super::experiment`] (settings of training: a field with its
 //! default in [`crate::training::training_config`], and a line here). Parsing, `--set`, `run.toml`, the edit form and

@@ -99,6 +99,9 @@ fn a_checkpoint_is_not_continued_with_another_setting() {
         .unwrap();
     succeeded(lab.mosaic(&["resume", "old-resnet"]));
     common::wait_for("the worker to fail", || succeeded(lab.mosaic(&["ls"])).contains("failed"));
-    let logs = succeeded(lab.mosaic(&["logs", "old-resnet"]));
-    assert!(logs.contains("rate 0.002") && logs.contains("rate 0.004"), "{logs}");
+    // The status may be written before the last line of the log.
+    common::wait_for("the reason in the log", || {
+        let logs = succeeded(lab.mosaic(&["logs", "old-resnet"]));
+        logs.contains("rate 0.002") && logs.contains("rate 0.004")
+    });
 }

@@ -5,7 +5,7 @@ use super::consistency::rates;
 use super::paired_training_seeds::{Differences, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::verdict::{Finding, Reading};
+use super::verdict_of_finding::{Finding, Reading};
 use crate::analysis::claim_tests::Claim;
 use crate::config::Margins;
 use crate::network::network_config::AttentionVariant;
@@ -51,7 +51,7 @@ pub(super) fn read(runs: &[RunResults], margins: &Margins) -> Reading {
 #[cfg(test)]
 mod tests {
     use super::super::runs_for_tests::with_training_seeds;
-    use super::super::verdict::Verdict;
+    use super::super::verdict_of_finding::Verdict;
     use super::*;
 
     #[test]

@@ -1,7 +1,7 @@
 //! The analyses of studies, by name.
 
 use super::run_results::RunResults;
-use super::verdict::Reading;
+use super::verdict_of_finding::Reading;
 use super::{ablations, consistency, copying, locality, which_theory_predicts_which_network};
 use crate::config::{Analysis, Margins};
 

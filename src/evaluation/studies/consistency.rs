@@ -3,7 +3,7 @@
 use super::paired_training_seeds::{Differences, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::verdict::{Finding, Reading};
+use super::verdict_of_finding::{Finding, Reading};
 use crate::analysis::claim_tests::Claim;
 use crate::evaluation::markdown_table::{Table, cell};
 use crate::network::network_config::AttentionVariant;
@@ -54,7 +54,7 @@ pub(super) fn rates(runs: &[RunResults]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::super::runs_for_tests::with_training_seeds;
-    use super::super::verdict::Verdict;
+    use super::super::verdict_of_finding::Verdict;
     use super::*;
 
     #[test]

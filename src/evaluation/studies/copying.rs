@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::paired_training_seeds::{Differences, SeedGroup, seed_groups};
 use super::run_results::RunResults;
 use super::study_report::rate_panel;
-use super::verdict::{Finding, Reading, Scope};
+use super::verdict_of_finding::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Margins;
@@ -133,7 +133,7 @@ fn table(runs: &[RunResults]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::super::runs_for_tests::with_training_seeds;
-    use super::super::verdict::Verdict;
+    use super::super::verdict_of_finding::Verdict;
     use super::*;
     use crate::evaluation::copies_and_mosaics::MosaicFigures;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::verdict::{Comparison, Finding, Scope, Verdict};
+use super::verdict_of_finding::{Comparison, Finding, Scope, Verdict};
 use crate::analysis::claim_tests::{Claim, LEVEL, Tested};
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Margins;

@@ -3,7 +3,7 @@
 
 use super::paired_training_seeds::seed_groups;
 use super::run_results::RunResults;
-use super::verdict::{Finding, Reading};
+use super::verdict_of_finding::{Finding, Reading};
 use super::which_theory_predicts_which_network::{agreement, compare_machines, panels};
 use crate::analysis::claim_tests::Claim;
 use crate::analysis::paired_differences::Difference;
@@ -100,7 +100,7 @@ fn patch_sides(run: &RunResults, machine: &str) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::super::runs_for_tests::with_training_seeds;
-    use super::super::verdict::Verdict;
+    use super::super::verdict_of_finding::Verdict;
     use super::*;
 
     #[test]

@@ -4,14 +4,14 @@
 //! directory of runs, and takes over any run there whose settings are the same, finished or not: that is what makes a
 //! study resumable, and why two studies share runs. [`run_results`] reads a run's own report; an analysis
 //! (`consistency`, `which_theory_predicts_which_network`, `ablations`, `locality`, `copying`) turns that into findings
-//! with a [`verdict`], by paired differences over [`paired_training_seeds`], and [`study_report`] writes them down.
+//! with a [`verdict_of_finding`], by paired differences over [`paired_training_seeds`], and [`study_report`] writes them down.
 //!
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 
 pub mod study_runs;
 pub mod run_results;
 pub mod paired_training_seeds;
-pub mod verdict;
+pub mod verdict_of_finding;
 mod consistency;
 mod which_theory_predicts_which_network;
 mod ablations;

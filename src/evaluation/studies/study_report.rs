@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::findings_text_and_json;
 use super::run_results::RunResults;
-use super::verdict::Reading;
+use super::verdict_of_finding::Reading;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::{Arm, Margins, Study};
 use crate::evaluation::markdown_table::Table;

@@ -2,7 +2,7 @@
 //!
 //! The difference of two networks of training seed s on noise seed j is `mu + u_s + v_j + e_sj`, all normal.
 
-use super::verdict::{Finding, Verdict};
+use super::verdict_of_finding::{Finding, Verdict};
 use crate::analysis::claim_tests::Claim;
 use crate::analysis::paired_differences::Difference;
 use crate::random::{Purpose, fill_normal, stream};

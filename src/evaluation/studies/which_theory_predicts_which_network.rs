@@ -3,7 +3,7 @@
 use super::consistency::rates;
 use super::paired_training_seeds::{Differences, SeedGroup, seed_groups};
 use super::run_results::RunResults;
-use super::verdict::{Finding, Reading, Scope};
+use super::verdict_of_finding::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::config::Margins;
 use crate::evaluation::markdown_table::{Table, cell, number};
@@ -191,7 +191,7 @@ pub(super) fn panels(runs: &[RunResults]) -> Vec<Panel> {
 #[cfg(test)]
 mod tests {
     use super::super::runs_for_tests::with_training_seeds;
-    use super::super::verdict::Verdict;
+    use super::super::verdict_of_finding::Verdict;
     use super::*;
 
     /// r around `centre`, alike for all noise seeds but for a little.
