@@ -197,7 +197,9 @@ fn queued_runs_start_in_order_as_those_ahead_end_die_or_pause() {
     let [second, third, fourth, fifth] = [0; 4].map(|_| queued(&lab, &ENDLESS));
     let last = queued(&lab, &ENDLESS);
     wait_for("the queue", || message(&last).contains("and 4 more"));
-    assert_eq!(message(&second), format!("waiting for {}", first.id()));
+    // It says so between two looks at the queue, during which it waits for the lock of the queue.
+    let words = format!("waiting for {}", first.id());
+    wait_for("the second to name the first", || message(&second) == words);
     let only = |at_work: &RunDir, waiting: &[&RunDir]| {
         wait_for("its turn", || state(at_work) == Some(RunState::Training));
         // No other run has started with it.
