@@ -92,10 +92,14 @@ fn random_signals_at_random_moments_lose_nothing() {
     while n_left > 0 {
         // Every third run is queued behind an endless one when it gets its first signal.
         let is_queued = random.random_range(0..3) == 0;
-        let ahead = is_queued.then(|| lab.detach(&ENDLESS));
+        let mut ahead = is_queued.then(|| lab.detach(&ENDLESS));
         let run = if is_queued { queue(&lab, &SETTINGS) } else { lab.detach(&SETTINGS) };
         while state(&run) != Some(RunState::Finished) {
             if n_left == 0 {
+                // A queued run would wait for ever for an endless one.
+                if let Some(ahead) = ahead.take() {
+                    assert!(lab.mosaic(&["stop", &ahead.id()]).status.success());
+                }
                 wait_for("the end", || run.health() != Health::Alive);
                 break;
             }
