@@ -1,10 +1,10 @@
 //! Solves for the best function of a class at one noise level, by gradient descent on fresh draws.
 //!
-//! The error `E || phi - x0hat ||^2` is averaged over [`BATCH`] new draws at every update, so that no draw is fitted twice:
+//! The error `E || phi - x0hat ||^2` is averaged over `BATCH` new draws at every update, so that no draw is fitted twice:
 //! at high noise, functions fitted to some hundred draws are worse than `els` on others. All parameters descend together
 //! (AdamW, without decay of weights), from the solution of a noisier level where there is one. The result is checked on
 //! other draws, and the local machine is used instead if its error there is not larger; so the solution is no worse than
-//! that machine within the error of [`N_CHECKED`] draws.
+//! that machine within the error of `N_CHECKED` draws.
 //!
 //! The function is parametrised and its error is not convex, so it is an upper bound of the smallest error of the class.
 
