@@ -13,7 +13,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use super::stdout_or_stderr::words_beside;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
-use crate::config::experiment::ExperimentName;
+use crate::config::experiment_name::ExperimentName;
 use crate::console;
 use crate::dataset::cifar;
 use crate::evaluation::load_networks_and_data::open_dataset;

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::accepted_values::nearest;
 use super::error::ConfigError;
-use super::experiment::Experiment;
+use super::experiment_settings::Experiment;
 use super::lab_settings::LabSettings;
 use super::study::Study;
 use super::toml_reader::{OldNames, Reader};

@@ -1,5 +1,5 @@
 //! `[lab]`: settings of the lab itself, in the same kind of table as those of an experiment
-//! ([`super::settings_table`]).
+//! ([`super::find_setting`]).
 
 use std::path::{Path, PathBuf};
 

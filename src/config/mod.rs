@@ -1,14 +1,15 @@
 //! `lab.toml`: the experiments and the settings of the lab.
 //!
-//! Each setting is defined once ([`experiment`]): a field of an [`Experiment`] with its default, the values that it
-//! accepts and its explanation. The table of all of them ([`settings_table`]) is used to read `lab.toml` and `--set
+//! Each setting is defined once ([`experiment_settings`]): a field of an [`Experiment`] with its default, the values that it
+//! accepts and its explanation. The list of all of them ([`find_setting`]) is used to read `lab.toml` and `--set
 //! key=value`, to write the resolved `run.toml`, and for the dashboard's edit form and `mosaic experiments`, so that a
 //! key means the same everywhere. Opening data sets and building networks is not done here; the worker does that from
 //! what [`network_and_machines_of_experiment`] returns.
 //!
 //! Reading order: [`setting_value`] (values of a key), [`accepted_values`] (which of them it takes), [`setting_types`]
 //! (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
-//! [`experiment`] (the settings of one experiment), [`settings_table`] (the table), [`renamed_settings`] (old keys),
+//! [`setting_choices`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
+//! [`find_setting`] (by key), [`renamed_settings`] (old keys),
 //! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
 //! [`network_and_machines_of_experiment`] (into domain types), [`training_device`] (where it can be trained).
 
@@ -18,9 +19,11 @@ pub mod setting_types;
 pub mod setting_definition;
 pub mod noise_seed_purposes;
 pub mod noise_seed_argument;
-pub mod experiment;
+pub mod experiment_name;
+pub mod setting_choices;
+pub mod experiment_settings;
 pub mod renamed_settings;
-pub mod settings_table;
+pub mod find_setting;
 mod set_argument;
 mod settings_listing;
 pub mod settings_fixed_by_training;
@@ -35,12 +38,13 @@ pub mod network_and_machines_of_experiment;
 pub mod training_device;
 
 pub use error::{ConfigError, SettingError};
-pub use experiment::{
-    CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment, LargestSide,
+pub use experiment_settings::{
+    CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
     NetworkSettings, PreviewSettings, TheorySettings,
 };
 pub use lab_file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use network_and_machines_of_experiment::NamedMachine;
+pub use setting_choices::LargestSide;
 pub use settings_listing::SettingEntry;
 pub use study::{Analysis, Arm, Margins, Plan, Study};

@@ -8,18 +8,19 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::error::{ConfigError, SettingError};
-use super::experiment::{
-    ArchitectureKind, CalibrateSettings, CalibrationGrid, DatasetKind, DatasetSettings, Experiment,
-    LargestSide, MachineName, NetworkSettings, TheorySettings,
+use super::experiment_settings::{
+    CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
+    TheorySettings,
 };
+use super::setting_choices::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
+use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
-use crate::theory::optimal_attention::AttentionClass;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
 /// A machine and its column name.

@@ -7,8 +7,9 @@ use toml::de::DeValue;
 
 use super::accepted_values::nearest;
 use super::error::{ConfigError, SettingError};
-use super::experiment::{Experiment, ExperimentName};
-use super::settings_table;
+use super::experiment_name::ExperimentName;
+use super::experiment_settings::Experiment;
+use super::find_setting;
 use super::toml_reader::Reader;
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.
@@ -151,7 +152,7 @@ impl Reader<'_> {
     /// Adds `base` and `description`, which are not settings, to the candidates for a misspelt key.
     fn with_base(&self, key: &str, error: SettingError) -> SettingError {
         let candidates =
-            settings_table::all().map(|setting| setting.key).chain(["base", "description"]);
+            find_setting::all().map(|setting| setting.key).chain(["base", "description"]);
         match error {
             SettingError::Unknown { key: name, .. } => SettingError::Unknown {
                 key: name,

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::accepted_values::{Accepted, nearest};
 use super::error::ConfigError;
-use super::experiment::Experiment;
+use super::experiment_settings::Experiment;
 use super::setting_value::Value;
 use super::study::{Analysis, Margins, Plan, Study};
 use super::toml_reader::{Reader, to_value};

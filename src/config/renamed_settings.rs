@@ -20,11 +20,11 @@ pub fn new_name(old: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings_table;
+    use crate::config::find_setting;
 
     #[test]
     fn old_names_lead_to_settings_and_are_none() {
-        let is_setting = |key: &str| settings_table::all().any(|setting| setting.key == key);
+        let is_setting = |key: &str| find_setting::all().any(|setting| setting.key == key);
         for (old, new) in RENAMED {
             assert!(!is_setting(old) && is_setting(new), "{old} -> {new}");
         }

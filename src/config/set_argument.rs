@@ -1,9 +1,9 @@
 //! Changes an experiment's settings by key, as `--set KEY=VALUE` and the dashboard's edit form do, through the settings
-//! table ([`super::settings_table`]).
+//! table ([`super::find_setting`]).
 
 use super::error::{PairError, SettingError};
-use super::experiment::Experiment;
-use super::settings_table;
+use super::experiment_settings::Experiment;
+use super::find_setting;
 
 impl Experiment {
     /// Changes one setting from user input.
@@ -12,7 +12,7 @@ impl Experiment {
     ///
     /// If the key is unknown or the value is not accepted; nothing is changed then.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), SettingError> {
-        let setting = settings_table::find(key)?;
+        let setting = find_setting::find(key)?;
         let value = setting
             .accepted
             .parse(text)

@@ -1,9 +1,10 @@
 //! Which settings stay as they are once weights are trained: those that must match for training to continue from a
 //! checkpoint, and those that cannot be changed when a trained network is evaluated.
 
-use super::experiment::{ArchitectureKind, Experiment};
+use super::experiment_settings::Experiment;
+use super::find_setting::{self, Setting};
 use super::renamed_settings::RENAMED;
-use super::settings_table::{self, Setting};
+use super::setting_choices::ArchitectureKind;
 use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::training_config::{LossWeighting, LrSchedule};
 
@@ -55,7 +56,7 @@ impl Experiment {
         let of_training = |key: &str| key.starts_with("dataset.") || key.starts_with("training.");
         let fixed = |setting: &&Setting| decides_weights(setting.key) || of_training(setting.key);
         let differs = |setting: &&Setting| (setting.get)(self) != (setting.get)(trained);
-        settings_table::all().filter(fixed).find(differs).map(|setting| setting.key)
+        find_setting::all().filter(fixed).find(differs).map(|setting| setting.key)
     }
 
     /// The settings that determine the weights after a given number of updates, in their TOML form.
@@ -64,8 +65,7 @@ impl Experiment {
         let renamed =
             RENAMED.into_iter().map(|(old, new)| (old.to_owned(), new.to_owned())).collect();
         let mut found = DecidingSettings { renamed, ..DecidingSettings::default() };
-        for setting in settings_table::all().filter(|s| decides_weights(s.key) && self.uses(s.key))
-        {
+        for setting in find_setting::all().filter(|s| decides_weights(s.key) && self.uses(s.key)) {
             let value = (setting.get)(self);
             if value == (setting.get)(&default) {
                 found.at_default.insert(setting.key.to_owned());
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_setting_of_network_and_training_was_thought_about() {
-        let keys: Vec<&str> = settings_table::all().map(|setting| setting.key).collect();
+        let keys: Vec<&str> = find_setting::all().map(|setting| setting.key).collect();
         assert!(WITHOUT_EFFECT.iter().all(|key| keys.contains(key)), "{WITHOUT_EFFECT:?}");
         // A new setting of the network or of training changes the number: does it decide the weights?
         assert_eq!(keys.iter().filter(|key| decides_weights(key)).count(), 34);

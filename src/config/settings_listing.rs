@@ -1,9 +1,9 @@
 //! Lists an experiment's settings with their values: one by key, all for the edit form, and all as TOML.
 
 use super::error::SettingError;
-use super::experiment::Experiment;
+use super::experiment_settings::Experiment;
+use super::find_setting;
 use super::setting_value::Value;
-use super::settings_table;
 
 /// One row of the dashboard's edit form.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +23,13 @@ impl Experiment {
     ///
     /// If the key was renamed or is unknown.
     pub fn get(&self, key: &str) -> Result<Value, SettingError> {
-        settings_table::find(key).map(|setting| (setting.get)(self))
+        find_setting::find(key).map(|setting| (setting.get)(self))
     }
 
     /// All settings, in the order of the table.
     pub fn entries(&self) -> Vec<SettingEntry> {
         let default = Self::default();
-        let entry = |setting: &settings_table::Setting| {
+        let entry = |setting: &find_setting::Setting| {
             let value = (setting.get)(self);
             SettingEntry {
                 key: setting.key,
@@ -39,7 +39,7 @@ impl Experiment {
                 accepted: setting.accepted.to_string(),
             }
         };
-        settings_table::all().map(entry).collect()
+        find_setting::all().map(entry).collect()
     }
 
     /// The experiment as a TOML section that [`super::lab_file::read`] reads back; values equal to their defaults
@@ -47,7 +47,7 @@ impl Experiment {
     pub fn to_toml(&self) -> String {
         let mut text = format!("[experiment.{}]\n", self.name);
         text += &format!("description = {}\n", Value::Text(self.description.to_string()));
-        for setting in settings_table::all() {
+        for setting in find_setting::all() {
             text += &format!("{} = {}\n", setting.key, (setting.get)(self));
         }
         text

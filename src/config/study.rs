@@ -9,9 +9,9 @@ use std::path::Path;
 
 use super::accepted_values::nearest;
 use super::error::SettingError;
-use super::experiment::Experiment;
+use super::experiment_settings::Experiment;
+use super::find_setting::{self, Setting};
 use super::setting_value::Value;
-use super::settings_table::{self, Setting};
 
 /// How the reports of a study's runs are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
@@ -97,11 +97,11 @@ impl Plan {
             let mut first =
                 Arm { experiment: base.clone(), base: name.clone(), varied: Vec::new() };
             for (key, value) in &self.set {
-                first.put(settings_table::find(key)?, value);
+                first.put(find_setting::find(key)?, value);
             }
             let mut combinations = vec![first];
             for (key, values) in &self.vary {
-                let setting = settings_table::find(key)?;
+                let setting = find_setting::find(key)?;
                 let each = |arm: &Arm| {
                     let with = |value: &Value| arm.clone().varying(setting, value);
                     values.iter().map(with).collect::<Vec<_>>()
@@ -156,7 +156,7 @@ pub fn same_settings(a: &Experiment, b: &Experiment) -> bool {
         }
         _ => None,
     };
-    settings_table::all().all(|setting| {
+    find_setting::all().all(|setting| {
         let (x, y) = ((setting.get)(a), (setting.get)(b));
         let are_paths = matches!(setting.key, "dataset.path" | "dataset.labels");
         match are_paths.then(|| (path(a, &x), path(b, &y))) {

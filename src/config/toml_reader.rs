@@ -11,11 +11,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::accepted_values::{Accepted, nearest};
 use super::error::{ConfigError, SettingError};
-use super::experiment::ExperimentName;
+use super::experiment_name::ExperimentName;
+use super::find_setting;
 use super::renamed_settings::new_name;
 use super::setting_definition::Setting;
 use super::setting_value::Value;
-use super::settings_table;
 
 /// How renamed settings are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +53,10 @@ impl Reader<'_> {
     }
 
     /// Finds the setting with this key.
-    pub fn setting(&self, key: &str) -> Result<&'static settings_table::Setting, SettingError> {
+    pub fn setting(&self, key: &str) -> Result<&'static find_setting::Setting, SettingError> {
         match (self.old_names, new_name(key)) {
-            (OldNames::Read, Some(new)) => settings_table::find(new),
-            _ => settings_table::find(key),
+            (OldNames::Read, Some(new)) => find_setting::find(new),
+            _ => find_setting::find(key),
         }
     }
 

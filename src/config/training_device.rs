@@ -1,7 +1,7 @@
 //! Which devices an experiment can be trained on.
 
 use super::error::SettingError;
-use super::experiment::Experiment;
+use super::experiment_settings::Experiment;
 use crate::hardware::device_request::DeviceRequest;
 use crate::training::training_config::OptimizerKind;
 

@@ -9,15 +9,15 @@ use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::class_member::MemberSizes;
+use super::function_of_class::MemberSizes;
 use super::level_solver::{LevelProblem, LevelSolution};
 use super::noised_draws::NoisedDraws;
 use super::solution_file;
 use crate::diffusion::{DenoiseError, Denoised, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 use crate::network::network_config::{AttentionConfig, AttentionVariant};
+use crate::theory::attention_optimal::{AttentionClass, OptimumSolver};
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
-use crate::theory::optimal_attention::{AttentionClass, OptimumSolver};
 use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::training_pixels::ImagePixels;
 

@@ -12,7 +12,7 @@ use std::f64::consts::PI;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::class_member::{ClassMember, MemberSizes};
+use super::function_of_class::{ClassMember, MemberSizes};
 use super::local_features::{LocalFeatures, Scale};
 use super::noised_draws::NoisedDraws;
 use crate::diffusion::{AttentionMaps, Denoised, NoiseLevel};
@@ -21,7 +21,7 @@ use crate::network::network_config::AttentionVariant;
 use crate::network::{AttentionDetail, Mode, NetworkError, TensorMap};
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 use crate::training::adamw::AdamW;
-use crate::training::optimizer_trait::{Optimizer, Update};
+use crate::training::optimizer_interface::{Optimizer, Update};
 
 /// Updates, draws of each, largest learning rate, and updates over which the rate rises to it.
 const N_STEPS: usize = 120;

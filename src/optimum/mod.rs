@@ -1,6 +1,6 @@
 //! The best denoiser of a network's class, solved on the training images alone: the machine `attention-optimal`.
 //!
-//! The class is in [`crate::theory::optimal_attention`], the derivation in docs/theory.md section 12. No trained network
+//! The class is in [`crate::theory::attention_optimal`], the derivation in docs/theory.md section 12. No trained network
 //! enters, only what its layers could compute.
 //!
 //! ```text
@@ -17,7 +17,7 @@
 
 pub mod noised_draws;
 pub mod local_features;
-pub mod class_member;
+pub mod function_of_class;
 pub mod level_solver;
 pub mod solution_file;
 pub mod cached_solver;

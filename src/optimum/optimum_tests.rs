@@ -7,8 +7,8 @@ use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::optimum::CachedSolver;
 use crate::optimum::noised_draws::NoisedDraws;
+use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
-use crate::theory::optimal_attention::AttentionClass;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 

@@ -1,6 +1,6 @@
 //! The kind and settings of a machine, as plain data.
 
-use super::optimal_attention::AttentionClass;
+use super::attention_optimal::AttentionClass;
 use super::patch_pools_ls_els_bbels::Pool;
 
 /// A machine's kind and settings at every noise level.
@@ -38,7 +38,7 @@ pub enum MachineKind {
     WienerCirculant,
     /// `attention`: image evidence of these patches shared along attention (our derivation).
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
-    /// `attention-optimal`: the best member of a class of networks with attention; see [`super::optimal_attention`].
+    /// `attention-optimal`: the best member of a class of networks with attention; see [`super::attention_optimal`].
     OptimalAttention(AttentionClass),
 }
 

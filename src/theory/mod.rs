@@ -17,7 +17,7 @@
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
 pub mod patch_pools_ls_els_bbels;
-pub mod optimal_attention;
+pub mod attention_optimal;
 pub mod machine_spec;
 pub mod error;
 pub mod machine_names;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::attention_optimal::OptimumSolver;
 use super::distinct_patches::{DistinctCache, Tables};
 use super::error::TheoryError;
 use super::gpu::images_over_gpus::{GpuPlacement, Gpus};
-use super::optimal_attention::OptimumSolver;
 use super::patch_pools_ls_els_bbels::Pool;
 use super::pooled_attention_source::PooledCache;
 use super::training_pixels::{ImagePixels, Storage, gather};

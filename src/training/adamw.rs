@@ -12,7 +12,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
-use super::optimizer_trait::{Optimizer, Update};
+use super::optimizer_interface::{Optimizer, Update};
 use crate::network::ops::candle_numbers::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 

@@ -7,8 +7,9 @@
 //! All files are written to a hidden directory next to it, each file and the directory are synced to disk, and
 //! a single rename makes the checkpoint appear. The manifest records the size and CRC-32 of every file, and its
 //! own CRC-32; CRC-32 detects every change within 32 adjacent bits, hence any single damaged byte. Random state
-//! needs no file: every draw is a function of seed and step. [`super::checkpoints_to_keep`] decides which checkpoints
-//! to keep.
+//! needs no file: every draw is a function of seed and step. The worker asks for a checkpoint every
+//! `training.checkpoint_every` updates; [`super::trainer::Trainer::save`] writes it and deletes those that
+//! [`super::checkpoints_to_keep`] does not keep.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};

@@ -3,7 +3,7 @@
 //! It knows neither who observes a run nor what the numbers mean (`analysis`, a sibling).
 //!
 //! Reading order: [`training_config`] (the settings), [`loss`] (one step's data and objective), [`learning_rate`] (the
-//! learning rate), [`gradient_clipping`], [`optimizer_trait`] (what an optimiser does), [`adamw`], [`soap`] with its
+//! learning rate), [`gradient_clipping`], [`optimizer_interface`] (what an optimiser does), [`adamw`], [`soap`] with its
 //! [`eigenbasis`], [`ema`], [`training_state`] (weights, optimiser and average, on candle tensors or, by the commands of
 //! [`gpu_commands`], in `gpu_training_state`), [`trainer`] (the loop), [`checkpoint_settings`] (what a checkpoint was
 //! trained with), [`checkpoint`] (format), [`checkpoints_to_keep`], [`early_end_of_training`].
@@ -12,7 +12,7 @@ pub mod training_config;
 pub mod loss;
 pub mod learning_rate;
 pub mod gradient_clipping;
-pub mod optimizer_trait;
+pub mod optimizer_interface;
 pub mod adamw;
 pub mod eigenbasis;
 pub mod soap;

@@ -23,7 +23,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rayon::prelude::*;
 
 use super::eigenbasis::{Direction, Eigenbasis, transposed};
-use super::optimizer_trait::{Optimizer, Update};
+use super::optimizer_interface::{Optimizer, Update};
 use crate::network::ops::candle_numbers::Real;
 use crate::network::ops::tensor::{Change, InPlace};
 

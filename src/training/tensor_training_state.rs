@@ -12,7 +12,7 @@ use super::error::TrainingError;
 use super::gradient_clipping::{clip_factor, gradient_norm};
 use super::learning_rate::learning_rate;
 use super::loss::{NoisyBatch, noise_loss, noisy_batch};
-use super::optimizer_trait::{Optimizer, Update};
+use super::optimizer_interface::{Optimizer, Update};
 use super::soap::Soap;
 use super::training_config::{OptimizerKind, TrainingConfig};
 use super::training_state::{Outcome, TrainingState};

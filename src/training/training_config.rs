@@ -60,7 +60,7 @@ pub struct TrainingConfig {
     pub minutes: f64,
 }
 
-/// The defaults of `lab.toml`.
+/// The values of settings that `lab.toml` leaves out.
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {

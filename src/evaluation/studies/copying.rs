@@ -9,7 +9,7 @@ use super::verdict_of_finding::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Margins;
-use crate::config::experiment::DatasetSettings;
+use crate::config::experiment_settings::DatasetSettings;
 use crate::evaluation::markdown_table::{Table, cell, number};
 
 /// Copies everything, whatever there is.

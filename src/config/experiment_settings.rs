@@ -1,28 +1,29 @@
-//! The typed settings of one experiment: an [`Experiment`] cannot hold a value that the settings table refuses.
+//! The settings of an experiment, each in one place: field, default, the values that it accepts, and the text that
+//! explains it to users. Defaults of `training.*` are in [`TrainingConfig`].
 //!
-//! Each section of settings is defined once: a field, its default, the values that it accepts and the text that
-//! explains it to users. [`super::settings_table`] joins the sections into one table; [`super::lab_file`] and
-//! `set_argument` parse text into an experiment by it, and [`super::network_and_machines_of_experiment`] turns an experiment into what a
-//! worker builds (network, data set, machines).
-
-use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+//! To add a setting, add a line to its section here (settings of training: also a field with its default in
+//! [`TrainingConfig`]). Parsing, `--set`, `run.toml`, the edit form and `mosaic experiments` follow: [`super::find_setting`]
+//! finds a setting by its key.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::ops::Deref;
 use std::path::PathBuf;
+
+use strum::VariantNames;
 
 use super::accepted_values::Accepted;
 use super::error::SettingError;
+use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
-use super::setting_definition::{POSITIVE, SEED, SHARE, WHOLE, section};
-use super::setting_types::Word;
+use super::setting_choices::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
 use crate::diffusion::Schedule;
 use crate::network::network_config::{AttentionVariant, Output, Padding};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
-use crate::training::training_config::TrainingConfig;
+use crate::training::training_config::{
+    ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
+};
 
 /// One experiment: a data set, a network, its training, and the theory it is compared with.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,121 +51,6 @@ pub struct Experiment {
     pub origin: PathBuf,
     pub lines: BTreeMap<&'static str, usize>,
 }
-
-/// Name of an experiment: one or more letters, digits, `-` and `_`, since it names directories.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ExperimentName(Box<str>);
-
-impl ExperimentName {
-    /// Validates a name.
-    ///
-    /// # Errors
-    ///
-    /// If the name is empty or contains another character.
-    pub fn new(name: &str) -> Result<Self, SettingError> {
-        if !name.is_empty() && name.chars().all(is_safe) {
-            return Ok(Self(name.into()));
-        }
-        Err(SettingError::Value {
-            key: name.to_owned(),
-            found: format!("named '{name}'"),
-            accepted: "named with letters, digits, '-' and '_' (it names directories)".to_owned(),
-            nearest: None,
-        })
-    }
-
-    /// Turns `text` into a valid name by replacing other characters with `_`.
-    pub fn like(text: &str) -> Self {
-        let safe = |c: char| if is_safe(c) { c } else { '_' };
-        let name: String = text.chars().map(safe).collect();
-        Self(if name.is_empty() { "_".into() } else { name.into() })
-    }
-
-    /// This name, a hyphen and `suffix`, with other characters replaced by `_`.
-    pub fn with_suffix(&self, suffix: &str) -> Self {
-        Self::like(&format!("{}-{}", self.0, suffix.replace('-', "_")))
-    }
-}
-
-fn is_safe(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
-}
-
-impl Deref for ExperimentName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ExperimentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// Values of `dataset.kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Display)]
-#[strum(serialize_all = "lowercase")]
-pub enum DatasetKind {
-    Glyphs,
-    Mirror,
-    Stripes,
-    Idx,
-    Cifar,
-    Folder,
-}
-
-/// Values of `network.architecture`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "lowercase")]
-pub enum ArchitectureKind {
-    ResNet,
-    UNet,
-}
-
-/// An entry of `theory.machines`: a score machine, and for the attention machine the source of its attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "kebab-case")]
-pub enum MachineName {
-    Ideal,
-    Es,
-    Ls,
-    Els,
-    ElsInterior,
-    Bbels,
-    LsWiener,
-    Pspc,
-    Wiener,
-    WienerCirculant,
-    AttentionTrajectory,
-    AttentionMeasured,
-    AttentionUniform,
-    AttentionIdentity,
-    AttentionCoOrigin,
-    AttentionSimilarity,
-    AttentionPooled,
-    AttentionOptimal,
-}
-
-/// Values of `calibrate.k_up_to`: how wide the candidate patches of machines without sharing are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "lowercase")]
-pub enum LargestSide {
-    /// [`LargestSide::Field`] in the report of a run, [`LargestSide::Image`] in later calibrations of networks with
-    /// attention, which see the whole image.
-    Auto,
-    /// The larger of theory.patch_size and the receptive field.
-    Field,
-    /// A patch that covers the image.
-    Image,
-}
-
-impl Word for LargestSide {}
-impl Word for DatasetKind {}
-impl Word for ArchitectureKind {}
-impl Word for MachineName {}
 
 section! {
     /// Settings `dataset.*`.
@@ -245,6 +131,79 @@ section! {
     /// clamp the network's clean estimate to the pixel range when sampling
     clamp: bool = true, Accepted::Boolean;
 }
+
+/// Rows `diffusion.*`.
+pub(super) const DIFFUSION: &[Setting<Experiment>] = rows! {
+    Experiment, "diffusion", [];
+
+    /// noise schedule of training, sampling and theory
+    schedule, Accepted::Choice(Schedule::VARIANTS);
+    /// DDIM steps of the network and of every machine
+    sampling_steps, Accepted::Integer { min: 1, max: 1000 };
+    /// seed of the noise that previews and comparisons start from
+    noise_seed, SEED;
+};
+
+/// Rows `training.*`; the defaults are in [`TrainingConfig`].
+pub(super) const TRAINING: &[Setting<Experiment>] = rows! {
+    Experiment, "training", [training];
+
+    /// total number of optimiser updates
+    steps, COUNT;
+    /// images per update
+    batch, Accepted::Integer { min: 1, max: 65_536 };
+    /// micro-batches per batch (gradient accumulation), to save memory; divides training.batch
+    accumulate, Accepted::Integer { min: 1, max: 65_536 };
+    /// compute precision. On a GPU, tf32: 11-bit mantissas; bf16: hidden layers are stored in bfloat16, which halves
+    /// their memory. On the CPU, tf32 means f32; bf16: hidden layers of a ResNet without group_norm multiply bfloat16
+    /// values, on processors with avx512_bf16
+    compute_type, Accepted::Choice(ComputeType::VARIANTS);
+    /// seed of weights, data order, noise and noise levels
+    seed, SEED;
+    /// share of the noise levels t drawn from training.focus_from to training.focus_to; the others are drawn from all
+    /// levels. More of the levels at which a network is furthest from its floor bring it closer (`mosaic report`)
+    focus_share, Accepted::Number { min: 0.0, max: 0.99 };
+    /// lowest t of training.focus_share
+    focus_from, Accepted::Number { min: 0.0, max: 1.0 };
+    /// highest t of training.focus_share
+    focus_to, Accepted::Number { min: 0.0, max: 1.0 };
+    /// soap: Adam in the eigenbases of the gradients' second moments; needs fewer updates, each a tenth to a fifth
+    /// longer, and suits higher learning rates (0.01); trains on the CPU only
+    optimizer, Accepted::Choice(OptimizerKind::VARIANTS);
+    /// peak learning rate
+    learning_rate, POSITIVE;
+    /// updates over which the learning rate rises linearly from 0
+    warmup, WHOLE;
+    /// updates at the peak learning rate after warm-up, before training.lr_schedule begins
+    lr_hold_steps, WHOLE;
+    /// learning rate after warm-up and training.lr_hold_steps
+    lr_schedule, Accepted::Choice(LrSchedule::VARIANTS);
+    /// lr_schedule exponential: learning rate at the last step, as a fraction of the peak
+    final_factor, Accepted::Number { min: 1e-9, max: 1.0 };
+    /// loss weight of each noise level: noise weights the noise's error equally; velocity weights it as the
+    /// velocity's error, which counts high noise more, where the image as a whole is decided
+    weighting, Accepted::Choice(LossWeighting::VARIANTS);
+    /// weighting velocity: largest weight of a noise level
+    weighting_limit, Accepted::Number { min: 1.0, max: f64::INFINITY };
+    /// decoupled weight decay of the optimiser
+    weight_decay, POSITIVE;
+    /// gradients are scaled down to this norm; inf disables clipping
+    clip_norm, POSITIVE;
+    /// EMA decay of the weights; samples use the averaged weights
+    ema_decay, Accepted::Number { min: 0.0, max: 0.999_999 };
+    /// updates between checkpoints
+    checkpoint_every, COUNT;
+    /// newest complete checkpoints that are kept
+    keep_checkpoints, COUNT;
+    /// checkpoints at multiples of this are kept as well; 0: none
+    keep_every, WHOLE;
+    /// consecutive non-finite losses before training returns to the last checkpoint
+    rollback_after, COUNT;
+    /// stop early if the mean loss falls by less than a thousandth over this many updates; 0: never
+    patience, WHOLE;
+    /// minutes of training, over all resumes, after which it ends early; 0: no limit
+    minutes, POSITIVE;
+};
 
 section! {
     /// Settings `theory.*`; their defaults are also those of `mosaic denoise` and `mosaic theory`.
@@ -340,13 +299,6 @@ section! {
     tau: Vec<f64> = vec![0.3, 1.0, 3.0, 10.0], Accepted::Numbers { min: 1e-6, max: 1e6 };
 }
 
-impl DatasetKind {
-    /// True if images are read from files; false if they are generated.
-    pub fn is_read(self) -> bool {
-        matches!(self, Self::Idx | Self::Cifar | Self::Folder)
-    }
-}
-
 impl Experiment {
     /// An experiment with this name and default settings.
     ///
@@ -361,7 +313,7 @@ impl Experiment {
 impl Default for Experiment {
     fn default() -> Self {
         Self {
-            name: ExperimentName("unnamed".into()),
+            name: ExperimentName::like("unnamed"),
             description: "".into(),
             dataset: DatasetSettings::default(),
             network: NetworkSettings::default(),

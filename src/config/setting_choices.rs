@@ -1,0 +1,74 @@
+//! Settings that are one of a few words, each with what it stands for.
+
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+
+use super::setting_types::Word;
+
+/// Values of `dataset.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum DatasetKind {
+    Glyphs,
+    Mirror,
+    Stripes,
+    Idx,
+    Cifar,
+    Folder,
+}
+
+/// Values of `network.architecture`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum ArchitectureKind {
+    ResNet,
+    UNet,
+}
+
+/// An entry of `theory.machines`: a score machine, and for the attention machine the source of its attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum MachineName {
+    Ideal,
+    Es,
+    Ls,
+    Els,
+    ElsInterior,
+    Bbels,
+    LsWiener,
+    Pspc,
+    Wiener,
+    WienerCirculant,
+    AttentionTrajectory,
+    AttentionMeasured,
+    AttentionUniform,
+    AttentionIdentity,
+    AttentionCoOrigin,
+    AttentionSimilarity,
+    AttentionPooled,
+    AttentionOptimal,
+}
+
+/// Values of `calibrate.k_up_to`: how wide the candidate patches of machines without sharing are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum LargestSide {
+    /// [`LargestSide::Field`] in the report of a run, [`LargestSide::Image`] in later calibrations of networks with
+    /// attention, which see the whole image.
+    Auto,
+    /// The larger of theory.patch_size and the receptive field.
+    Field,
+    /// A patch that covers the image.
+    Image,
+}
+
+impl Word for LargestSide {}
+impl Word for DatasetKind {}
+impl Word for ArchitectureKind {}
+impl Word for MachineName {}
+
+impl DatasetKind {
+    /// True if images are read from files; false if they are generated.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Idx | Self::Cifar | Self::Folder)
+    }
+}
