@@ -6,7 +6,7 @@
 //! ```text
 //! noised_draws     training images with fresh noise: what errors are averaged over
 //! local_features   exact posterior moments of each noisy patch, scaled for one noise level
-//! class_member     one function of the class: g, u, q and k of those features, around the network's own attention layer
+//! function_of_class  one function of the class: g, u, q and k of those features, around the network's own attention layer
 //! level_solver     gradient descent on its parameters at one noise level
 //! solution_file    the parameters of one level on disk
 //! cached_solver    solves each level when it is first asked for, and keeps it

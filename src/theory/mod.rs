@@ -11,7 +11,7 @@
 //!     gpu::posteriors the same on GPUs
 //!   evidence_portions, attention_machine   evidence for each image, shared along attention
 //!   wiener, wiener_circulant    closed form
-//!   optimal_attention           interface of the machine that `optimum` solves
+//!   attention_optimal           interface of the machine that `optimum` solves
 //! ```
 //!
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
