@@ -395,9 +395,11 @@ impl Experiment {
             MachineName::AttentionSimilarity => attention(AttentionSource::Similarity { tau }),
             MachineName::AttentionPooled => attention(AttentionSource::Pooled),
             MachineName::AttentionOptimal => {
-                let NetworkSettings { attention, heads, head_width, .. } = self.network;
+                let NetworkSettings { attention, heads, head_width, normalise, clamp, .. } =
+                    self.network;
                 let weights = attention.map_or("none", Into::into);
-                MachineKind::OptimalAttention(AttentionClass { pool, heads, head_width, weights })
+                let class = AttentionClass { pool, heads, head_width, weights, normalise, clamp };
+                MachineKind::OptimalAttention(class)
             }
         }
     }
@@ -445,16 +447,15 @@ fn sides_up_to_the_image(field: usize, image: ImageShape) -> Vec<usize> {
 
 /// The reason why no class of local functions with one linear attention layer after them holds this network.
 fn outside_of_class(network: &NetworkConfig) -> Option<&'static str> {
-    let Some(attention) = network.attention else { return Some("the network has no attention") };
+    if network.attention.is_none() {
+        return Some("the network has no attention");
+    }
     let is_resnet = matches!(network.architecture, Architecture::ResNet { .. });
     if !is_resnet || network.group_norm {
         return Some("its class needs network.architecture 'resnet' without network.group_norm");
     }
-    if network.last_kernel != 1 {
-        return Some("its class needs network.last_kernel 1, so that attention comes last");
-    }
-    let is_narrow = attention.head_width < network.image.channels;
-    is_narrow.then_some("its class needs network.head_width of at least the image's channels")
+    let is_last = network.last_kernel == 1;
+    (!is_last).then_some("its class needs network.last_kernel 1, so that attention comes last")
 }
 
 /// The reason why `path` is not a data set of that kind, with advice if something else is there.

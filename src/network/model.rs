@@ -6,11 +6,11 @@ use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, M
 use super::basic_layers::{Conv, Norm};
 #[cfg(feature = "cudnn")]
 use super::gpu::predictor_of_network::BoundPredictor;
-use super::network_config::{Architecture, NetworkConfig, Output};
+use super::network_config::{Architecture, FIRST_KERNEL_RESNET, NetworkConfig, Output};
 use super::ops::convolution::Form;
 use super::ops::rows_bf16::Factors;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
-use super::resnet::ResNet;
+use super::resnet::{BodySizes, ResNet};
 use super::time_and_class_embedding::Embedding;
 use super::unet::UNet;
 use crate::image::ImageShape;
@@ -67,7 +67,15 @@ impl Network {
             Embedding::new(&mut builder, width, config.time_scale, config.n_classes, place)?;
         let architecture = match &config.architecture {
             Architecture::ResNet { width, kernels } => {
-                ArchitectureLayers::ResNet(ResNet::new(&mut builder, config, *width, kernels)?)
+                let sizes = BodySizes {
+                    channels: config.image.channels,
+                    width: *width,
+                    first_kernel: FIRST_KERNEL_RESNET,
+                    kernels,
+                    padding: config.padding,
+                    group_norm: config.group_norm,
+                };
+                ArchitectureLayers::ResNet(ResNet::new(&mut builder, sizes)?)
             }
             Architecture::UNet { widths, embedding } => {
                 ArchitectureLayers::UNet(UNet::new(&mut builder, config, widths, *embedding)?)

@@ -5,6 +5,9 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use crate::diffusion::{Grid, Schedule};
 use crate::image::ImageShape;
 
+/// Side of the kernel of a ResNet's first convolution.
+pub const FIRST_KERNEL_RESNET: usize = 3;
+
 /// A network's architecture and the images it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
@@ -115,7 +118,8 @@ impl NetworkConfig {
     pub fn receptive_field(&self) -> usize {
         let radius = match &self.architecture {
             Architecture::ResNet { kernels, .. } => {
-                1 + kernels.iter().map(|k| k / 2).sum::<usize>() + self.last_kernel / 2
+                let radii = kernels.iter().chain([&FIRST_KERNEL_RESNET]).map(|k| k / 2);
+                radii.sum::<usize>() + self.last_kernel / 2
             }
             Architecture::UNet { widths, .. } => {
                 // Two 3x3 convolutions per block; each level doubles the reach of what lies below.

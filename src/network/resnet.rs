@@ -1,7 +1,7 @@
 //! KG's MinimalResNet: every layer sees the time and adds to a running state.
 //!
 //! ```text
-//! h_0 = up(x)                                         3x3
+//! h_0 = up(x)                                         3x3 in networks, 1x1 in [`crate::optimum`]
 //! h_{i+1} = h_i + relu( norm?( conv_i( h_i + emb_i(e) ) ) )
 //! f = h_L + emb_L(e)                                  emb_i(e) = relu(norm(linear(e)))
 //! eps = down( norm?( attention?( f ) ) )
@@ -14,7 +14,7 @@
 use candle_core::Tensor;
 
 use super::basic_layers::{Conv, Linear, Norm};
-use super::network_config::{NetworkConfig, Padding};
+use super::network_config::Padding;
 use super::ops::convolution::Form;
 use super::ops::relu_and_channel_sums::{add_per_channel, relu};
 use super::ops::residual_layers::residual_layers;
@@ -24,6 +24,20 @@ use super::parameters::{Builder, NetworkError};
 /// Below this each of the eight groups that normalise the time vector holds a single channel: it would
 /// always be zero, and the network would not depend on the time.
 const WIDTH_MIN: usize = 16;
+
+/// Sizes of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodySizes<'a> {
+    /// Channels of the input.
+    pub channels: usize,
+    pub width: usize,
+    /// Side of the first convolution's kernel.
+    pub first_kernel: usize,
+    /// Sides of the kernels of the residual layers.
+    pub kernels: &'a [usize],
+    pub padding: Padding,
+    pub group_norm: bool,
+}
 
 /// The body up to the features that the last convolution sees.
 pub struct ResNet {
@@ -56,31 +70,25 @@ impl TimeLayer {
 }
 
 impl ResNet {
-    /// The body with `width` channels and a layer for each of `kernels`.
+    /// The body with these sizes.
     ///
     /// # Errors
     ///
-    /// If `width` is less than 16 or no multiple of eight, or stored weights do not fit.
-    pub fn new(
-        builder: &mut Builder<'_>,
-        config: &NetworkConfig,
-        width: usize,
-        kernels: &[usize],
-    ) -> Result<Self, NetworkError> {
+    /// If the width is less than 16 or no multiple of eight, or stored weights do not fit.
+    pub fn new(builder: &mut Builder<'_>, sizes: BodySizes<'_>) -> Result<Self, NetworkError> {
+        let BodySizes { channels, width, first_kernel, kernels, padding, group_norm } = sizes;
         if width < WIDTH_MIN {
             let problem = format!("a ResNet needs a width of at least {WIDTH_MIN}, not '{width}'");
             return Err(NetworkError::Config { problem });
         }
-        let padding = config.padding;
-        let channels = (config.image.channels, width);
-        let up = Conv::new(builder, "up_projection", channels, 3, padding)?;
+        let up = Conv::new(builder, "up_projection", (channels, width), first_kernel, padding)?;
         let mut layers = Vec::with_capacity(kernels.len());
         for (i, &kernel) in kernels.iter().enumerate() {
             let embedding = TimeLayer::new(builder, i, width)?;
             let conv =
                 Conv::new(builder, &format!("convs.{i}.0"), (width, width), kernel, padding)?;
             let norm = || Norm::new(builder, &format!("convs.{i}.1"), width);
-            let norm = config.group_norm.then(norm).transpose()?;
+            let norm = group_norm.then(norm).transpose()?;
             layers.push(Layer { embedding, conv, norm });
         }
         let last_embedding = TimeLayer::new(builder, kernels.len(), width)?;

@@ -1,19 +1,21 @@
-//! Solves each noise level when it is first asked for, and keeps it, in memory and in a folder.
+//! Solves each problem when it is first asked for, and keeps the solution, in memory and in a folder.
 //!
-//! Two threads that ask for the same unsolved level at once both solve it, with the same result: a thread that waited
-//! for the other could hold up the pool that the other computes in.
+//! A problem is solved in threads of its own, and whoever else asks for it waits: a thread of the pool that others compute in
+//! could otherwise take up work that waits for the solution that it is making itself.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
-use std::hash::Hash;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use super::function_of_class::MemberSizes;
-use super::level_solver::{LevelProblem, LevelSolution};
+use super::descent::{Descent, Problem};
+use super::function_of_class::FunctionSizes;
 use super::noised_draws::NoisedDraws;
+use super::solution::Solution;
 use super::solution_file;
-use crate::diffusion::{DenoiseError, Denoised, NoiseLevel, Schedule};
+use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::network_config::{AttentionConfig, AttentionVariant};
 use crate::theory::attention_optimal::{AttentionClass, OptimumSolver};
@@ -22,84 +24,131 @@ use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::training_pixels::ImagePixels;
 
 /// Version of the solver: solutions of another one are not used.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Rng seed of the draws and of the first parameters.
 const SEED: u64 = 0;
 /// Principal components of the patches among the features.
 const N_COMPONENTS: usize = 24;
 /// Most patches of a dictionary.
 const PATCHES_MAX: usize = 2_000_000;
-
-/// A level starts from the solution at the next larger multiple of one over this.
-const STEPS_OF_T: f64 = 20.0;
-/// Steps that differ by less are the same.
-const SAME_TIME: f64 = 1e-6;
+/// Updates of a descent.
+const N_UPDATES: usize = 1500;
+/// Updates after which an unfinished descent is saved.
+const SAVE_EVERY: usize = 100;
 
 const DENOISER: &str = "attention-optimal";
 
-/// Solutions by class, images and noise level.
-#[derive(Debug)]
+/// Told of every update: how many are done, and of how many. Solving stops where it returns false.
+pub type Watcher = Arc<dyn Fn(usize, usize) -> bool + Send + Sync>;
+
+/// Solutions by class and images.
 pub struct CachedSolver {
     folder: PathBuf,
-    dictionaries: Cache<String, PatchMoments>,
-    levels: Cache<String, LevelSolution>,
+    n_updates: usize,
+    watcher: Option<Watcher>,
+    dictionaries: Cache<PatchMoments>,
+    solutions: Cache<Solution>,
 }
 
-/// Values that are kept once they have been made.
-#[derive(Debug)]
-struct Cache<K, V>(Mutex<HashMap<K, Arc<V>>>);
+/// Values that are kept once they have been made, each made by one thread while others wait for it.
+struct Cache<V>(Mutex<HashMap<String, Slot<V>>>);
 
-impl<K: Eq + Hash, V> Cache<K, V> {
+type Slot<V> = Arc<Mutex<Option<Arc<V>>>>;
+
+impl<V> Cache<V> {
     fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 
-    fn get_or_make<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = lock().get(&key).cloned();
-        match found {
-            Some(found) => Ok(found),
-            None => {
-                let made = Arc::new(make()?);
-                Ok(lock().entry(key).or_insert(made).clone())
-            }
+    fn get_or_make<E>(&self, key: &str, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let slot = {
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.entry(key.to_owned()).or_default().clone()
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = &*slot {
+            return Ok(found.clone());
         }
+        let made = Arc::new(make()?);
+        *slot = Some(made.clone());
+        Ok(made)
+    }
+}
+
+impl fmt::Debug for CachedSolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedSolver").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
 impl CachedSolver {
     /// A solver that keeps its solutions in `folder`, which is made with the first of them.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, dictionaries: Cache::new(), levels: Cache::new() }
+        Self {
+            folder,
+            n_updates: N_UPDATES,
+            watcher: None,
+            dictionaries: Cache::new(),
+            solutions: Cache::new(),
+        }
     }
 
-    /// The solution of a level from memory, from its file, or by solving it, after the noisier levels that it starts from.
-    fn solution(
-        &self,
-        words: &str,
-        problem: &LevelProblem<'_>,
-    ) -> Result<Arc<LevelSolution>, DenoiseError> {
-        let t = problem.draws.level.t;
-        let words_of_level = format!("{words}, t = {t}");
-        self.levels.get_or_make(words_of_level.clone(), || {
-            if problem.is_left_local() {
-                return Ok(LevelSolution::Local);
-            }
-            let hash = crc32fast::hash(words_of_level.as_bytes());
-            let path = self.folder.join(format!("{hash:08x}-t{t:.5}.safetensors"));
-            if let Some(found) = solution_file::read(&path, &words_of_level) {
-                return Ok(found);
-            }
-            let before = match level_before(problem.draws.level) {
-                Some(level) => self.solution(words, &problem.at(level))?,
-                None => Arc::new(LevelSolution::Local),
-            };
-            let found = problem.solve(&before).map_err(failed)?;
-            fs::create_dir_all(&self.folder).map_err(failed)?;
-            solution_file::write(&path, &words_of_level, &found).map_err(failed)?;
-            Ok(found)
-        })
+    /// The same solver with another number of updates; the default is 1500. Fewer take less time and leave a larger error.
+    pub fn with_updates(self, n_updates: usize) -> Self {
+        Self { n_updates, ..self }
     }
+
+    /// The same solver, of whose updates `watcher` is told.
+    pub fn watched_by(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
+    }
+
+    /// The solution of a problem from its file, or by solving it.
+    fn solve(&self, words: &str, problem: &Problem<'_>) -> Result<Solution, DenoiseError> {
+        let hash = crc32fast::hash(words.as_bytes());
+        let path = self.folder.join(format!("{hash:08x}.safetensors"));
+        if let Some(found) = solution_file::read(&path, words, problem.sizes) {
+            return Ok(found);
+        }
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let unfinished = self.folder.join(format!("{hash:08x}.unfinished.safetensors"));
+        let found = solution_file::read_descent(&unfinished, words, problem.sizes);
+        let mut descent = found.map_or_else(|| problem.start(), Ok).map_err(failed)?;
+        let save = |descent: &Descent| {
+            solution_file::write_descent(&unfinished, words, descent).map_err(failed)
+        };
+        while descent.n_done < self.n_updates {
+            problem.advance(&mut descent).map_err(failed)?;
+            let n_done = descent.n_done;
+            if self.watcher.as_ref().is_some_and(|watcher| !watcher(n_done, self.n_updates)) {
+                save(&descent)?;
+                return Err(DenoiseError::Cancelled);
+            }
+            if n_done.is_multiple_of(SAVE_EVERY) {
+                save(&descent)?;
+            }
+        }
+        let solution = problem.finish(&descent).map_err(failed)?;
+        solution_file::write(&path, words, &solution).map_err(failed)?;
+        remove(&unfinished);
+        Ok(solution)
+    }
+}
+
+/// Removes a file that is not needed any more; that it stays does no harm.
+fn remove(path: &Path) {
+    fs::remove_file(path).ok();
+}
+
+/// Runs `work` in threads of its own, as many as the current pool has.
+fn apart<T: Send>(
+    work: impl FnOnce() -> Result<T, DenoiseError> + Send,
+) -> Result<T, DenoiseError> {
+    let n_threads = rayon::current_num_threads();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().map_err(failed)?;
+    thread::scope(|scope| scope.spawn(|| pool.install(work)).join()).unwrap_or_else(|_| {
+        Err(unusable("solving for it ended in a fault of the program".to_owned()))
+    })
 }
 
 impl OptimumSolver for CachedSolver {
@@ -122,25 +171,29 @@ impl OptimumSolver for CachedSolver {
             )));
         }
         let dictionary = format!("{}, k = {k}, {:?}", checksum(images), class.pool);
-        let moments = self.dictionaries.get_or_make(dictionary.clone(), || {
-            PatchMoments::new(images, class.pool, k, N_COMPONENTS).map_err(failed)
+        let moments = self.dictionaries.get_or_make(&dictionary, || {
+            let make = || PatchMoments::new(images, class.pool, k, N_COMPONENTS).map_err(failed);
+            apart(make)
         })?;
-        let AttentionClass { heads, head_width, .. } = *class;
-        let attention = AttentionConfig { variant, heads, head_width, normalise: false };
+        let AttentionClass { heads, head_width, normalise, .. } = *class;
+        let attention = AttentionConfig { variant, heads, head_width, normalise };
         let (n_moments, n_channels) = (moments.n_moments(), images.shape().channels);
-        let sizes = MemberSizes { n_moments, n_channels, attention };
+        let sizes = FunctionSizes { n_moments, n_channels, attention };
         let moves = class.pool.border() == Border::Wrap;
-        let draws = NoisedDraws { images, moves, level, seed: SEED };
-        let words = format!("version {VERSION}: {class:?}, {dictionary}");
-        let solution = self.solution(&words, &LevelProblem { draws, moments: &moments, sizes })?;
-        solution.denoise(&moments, sizes, (x, level), with_maps).map_err(failed)
+        let draws = NoisedDraws { images, moves, seed: SEED };
+        let n_updates = self.n_updates;
+        let problem = Problem { draws, moments: &moments, sizes, n_updates };
+        let words = format!("version {VERSION}: {n_updates} updates, {attention:?}, {dictionary}");
+        let solution = self.solutions.get_or_make(&words, || match problem.is_local() {
+            true => Ok(Solution::LOCAL),
+            false => apart(|| self.solve(&words, &problem)),
+        })?;
+        let mut found = solution.denoise(&moments, (x, level), with_maps).map_err(failed)?;
+        if class.clamp {
+            found.x0.values_mut().iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
+        }
+        Ok(found)
     }
-}
-
-/// The noisier level whose solution `level` starts from: the next of [`STEPS_OF_T`] steps, whatever levels are asked for.
-fn level_before(level: NoiseLevel) -> Option<NoiseLevel> {
-    let before = (level.t * STEPS_OF_T + SAME_TIME).floor() + 1.0;
-    (before <= STEPS_OF_T).then(|| Schedule::Cosine.level(before / STEPS_OF_T))
 }
 
 /// Shape, number and checksum of the images' values.

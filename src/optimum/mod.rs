@@ -4,21 +4,20 @@
 //! enters, only what its layers could compute.
 //!
 //! ```text
-//! noised_draws     training images with fresh noise: what errors are averaged over
-//! local_features   exact posterior moments of each noisy patch, scaled for one noise level
-//! function_of_class  one function of the class: g, u, q and k of those features, around the network's own attention layer
-//! level_solver     gradient descent on its parameters at one noise level
-//! solution_file    the parameters of one level on disk
-//! cached_solver    solves each level when it is first asked for, and keeps it
+//! noised_draws       training images with fresh noise: what errors are averaged over
+//! local_features     exact posterior moments of each noisy patch
+//! function_of_class  one function of the class: the network's own layers, 1x1, on those moments
+//! descent            gradient descent on its parameters, over all noise levels together
+//! solution           the function found, and the noise levels at which it is better than the local machine
+//! solution_file      a solution, or a descent that is not finished, on disk
+//! cached_solver      solves each problem when it is first asked for, and keeps the solution
 //! ```
-//!
-//! A level starts from the solution at the next noisier one of twenty fixed levels, which is solved first, so that neither
-//! the order in which levels are asked for nor an interruption changes a solution.
 
 pub mod noised_draws;
 pub mod local_features;
 pub mod function_of_class;
-pub mod level_solver;
+pub mod solution;
+pub mod descent;
 pub mod solution_file;
 pub mod cached_solver;
 

@@ -1,36 +1,60 @@
-//! Training images with fresh noise: what errors are averaged over when a level is solved.
+//! Training images with fresh noise: what errors are averaged over when a problem is solved.
 
 use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::diffusion::NoiseLevel;
+use crate::diffusion::{NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, fill_normal, stream};
 use crate::theory::training_pixels::ImagePixels;
 
+/// Share of the noise levels that are drawn from [`FOCUS`], where what patches say of the whole image is decided. The others
+/// come from all levels.
+const FOCUS_SHARE: f64 = 0.65;
+const FOCUS: [f64; 2] = [0.35, 0.85];
+/// Lowest level: below it the local machine is nearly exact.
+const T_MIN: f64 = 0.03;
+
 /// Where draws come from.
+#[derive(Clone, Copy)]
 pub struct NoisedDraws<'a> {
     pub images: &'a ImagePixels,
     /// Whether images are moved by a random circular translation first.
     pub moves: bool,
-    pub level: NoiseLevel,
     pub seed: u64,
 }
 
+/// Images with noise of one level each.
+pub struct Draws {
+    pub levels: Vec<NoiseLevel>,
+    /// `phi`, `[n, C, H, W]`.
+    pub clean: ImageBatch,
+    /// `x_t = sqrt(abar) phi + sigma eps`, `[n, C, H, W]`.
+    pub noisy: ImageBatch,
+}
+
+/// One image, clean and noisy, `[C, H, W]`.
+struct Draw {
+    level: NoiseLevel,
+    clean: Vec<f64>,
+    noisy: Vec<f64>,
+}
+
 impl NoisedDraws<'_> {
-    /// Draws `first..first + n`: the images `phi` and `x_t = sqrt(abar) phi + sigma eps`, `[n, C, H, W]` both. A draw
-    /// has the same image, translation and noise `eps` at every level, and does not depend on `n`.
-    pub fn draw(&self, first: u64, n: usize) -> [ImageBatch; 2] {
+    /// Draws `first..first + n`, at random noise levels or all at `level`. A draw has the same image, translation and noise
+    /// `eps` at every level, and does not depend on `n`.
+    pub fn draw(&self, first: u64, n: usize, level: Option<NoiseLevel>) -> Draws {
         let shape = self.images.shape();
-        let draws: Vec<[Vec<f64>; 2]> =
-            (first..first + n as u64).into_par_iter().map(|index| self.one(index)).collect();
-        [0, 1].map(|which| {
-            let values = draws.iter().flat_map(|draw| &draw[which]).copied().collect();
-            ImageBatch::new(shape, values)
-        })
+        let draws: Vec<Draw> =
+            (first..first + n as u64).into_par_iter().map(|index| self.one(index, level)).collect();
+        let batch = |values: fn(&Draw) -> &[f64]| {
+            ImageBatch::new(shape, draws.iter().flat_map(values).copied().collect())
+        };
+        let levels = draws.iter().map(|draw| draw.level).collect();
+        Draws { levels, clean: batch(|draw| &draw.clean), noisy: batch(|draw| &draw.noisy) }
     }
 
-    fn one(&self, index: u64) -> [Vec<f64>; 2] {
+    fn one(&self, index: u64, level: Option<NoiseLevel>) -> Draw {
         let shape = self.images.shape();
         let mut generator = stream(self.seed, Purpose::OptimumNoise, index);
         let mut below = |n: usize| generator.random_range(0..n as u64) as usize;
@@ -40,10 +64,13 @@ impl NoisedDraws<'_> {
         let clean = if self.moves { translated(&image, shape, by) } else { image };
         let mut eps = vec![0.0_f32; shape.n_values()];
         fill_normal(&mut generator, &mut eps);
-        let (signal, sigma) = (self.level.signal(), self.level.sigma());
+        let [low, high] = if generator.random_bool(FOCUS_SHARE) { FOCUS } else { [T_MIN, 1.0] };
+        let t = generator.random_range(low..high);
+        let level = level.unwrap_or_else(|| Schedule::Cosine.level(t));
+        let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = clean.iter().zip(&eps).map(|(x, &e)| signal * x + sigma * f64::from(e));
         let noisy = noisy.collect();
-        [clean, noisy]
+        Draw { level, clean, noisy }
     }
 }
 
@@ -79,12 +106,28 @@ mod tests {
         let shape = ImageShape::new(1, 3, 4);
         let values = (0..24).map(|i| f64::from(i) / 24.0).collect();
         let images = TrainingImages::from_values(shape, values).unwrap();
-        let level = Schedule::Cosine.level(0.5);
-        let draws = NoisedDraws { images: images.pixels(), moves: true, level, seed: 3 };
-        let [clean, noisy] = draws.draw(2, 5);
-        let [clean_alone, noisy_alone] = draws.draw(4, 1);
-        assert_eq!(clean.image(2), clean_alone.image(0));
-        assert_eq!(noisy.image(2), noisy_alone.image(0));
-        assert_ne!(noisy.image(1), noisy.image(2));
+        let draws = NoisedDraws { images: images.pixels(), moves: true, seed: 3 };
+        let (all, alone) = (draws.draw(2, 5, None), draws.draw(4, 1, None));
+        assert_eq!(all.clean.image(2), alone.clean.image(0));
+        assert_eq!(all.noisy.image(2), alone.noisy.image(0));
+        assert_eq!(all.levels[2], alone.levels[0]);
+        assert_ne!(all.noisy.image(1), all.noisy.image(2));
+    }
+
+    #[test]
+    fn a_draw_has_the_same_image_and_noise_at_every_level() {
+        let shape = ImageShape::new(1, 3, 4);
+        let images = TrainingImages::from_values(shape, vec![0.25; 12]).unwrap();
+        let draws = NoisedDraws { images: images.pixels(), moves: false, seed: 3 };
+        let noise = |t: f64| {
+            let level = Schedule::Cosine.level(t);
+            let drawn = draws.draw(0, 1, Some(level));
+            let noise =
+                drawn.noisy.values().iter().map(|x| (x - level.signal() * 0.25) / level.sigma());
+            noise.collect::<Vec<f64>>()
+        };
+        for (a, b) in noise(0.3).iter().zip(noise(0.8)) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
     }
 }

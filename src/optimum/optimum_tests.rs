@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::diffusion::{Denoiser, NoiseLevel, Schedule};
+use crate::diffusion::{DenoiseError, Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::optimum::CachedSolver;
+use crate::optimum::cached_solver::Watcher;
 use crate::optimum::noised_draws::NoisedDraws;
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
@@ -13,9 +15,11 @@ use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
 const K: usize = 3;
+/// Updates of a descent: enough for a small set.
+const N_UPDATES: usize = 300;
 
 /// A red and a green image of two squares each.
-fn images(folder: &Path) -> Arc<TrainingImages> {
+fn plain_images() -> TrainingImages {
     let shape = ImageShape::new(3, 8, 8);
     let mut values = vec![-1.0; 2 * shape.n_values()];
     for (image, corner) in [(0, 0), (0, 4), (1, 0), (1, 4)] {
@@ -24,9 +28,13 @@ fn images(folder: &Path) -> Arc<TrainingImages> {
             line[corner..corner + 3].fill(1.0);
         }
     }
-    let images = TrainingImages::from_values(shape, values).unwrap();
-    let solver = CachedSolver::new(folder.to_path_buf());
-    Arc::new(images.with_optimum_solver(Arc::new(solver)))
+    TrainingImages::from_values(shape, values).unwrap()
+}
+
+/// Those images, with a solver that keeps its solutions in `folder`.
+fn images(folder: &Path) -> Arc<TrainingImages> {
+    let solver = CachedSolver::new(folder.to_path_buf()).with_updates(N_UPDATES);
+    Arc::new(plain_images().with_optimum_solver(Arc::new(solver)))
 }
 
 fn machine(kind: MachineKind, images: &Arc<TrainingImages>) -> Machine {
@@ -35,7 +43,9 @@ fn machine(kind: MachineKind, images: &Arc<TrainingImages>) -> Machine {
 }
 
 fn optimal(pool: Pool, heads: usize, weights: &'static str) -> MachineKind {
-    MachineKind::OptimalAttention(AttentionClass { pool, heads, head_width: 4, weights })
+    let class =
+        AttentionClass { pool, heads, head_width: 4, weights, normalise: true, clamp: false };
+    MachineKind::OptimalAttention(class)
 }
 
 fn level() -> NoiseLevel {
@@ -44,7 +54,9 @@ fn level() -> NoiseLevel {
 
 /// New noisy images: draws that solving does not use.
 fn draws(images: &TrainingImages, n: usize, moves: bool) -> [ImageBatch; 2] {
-    NoisedDraws { images: images.pixels(), moves, level: level(), seed: 99 }.draw(0, n)
+    let draws = NoisedDraws { images: images.pixels(), moves, seed: 99 };
+    let draws = draws.draw(0, n, Some(level()));
+    [draws.clean, draws.noisy]
 }
 
 /// Squared error of each image.
@@ -134,26 +146,34 @@ fn the_machine_commutes_with_circular_shifts_and_its_attention_sums_to_one() {
 }
 
 #[test]
-fn neither_threads_nor_order_nor_an_interruption_change_a_solution() {
-    let solve = |folder: &Path, times: &[f64], n_threads: usize| {
+fn neither_threads_nor_an_interruption_change_a_solution() {
+    let denoise = |folder: &Path, n_threads: usize, watcher: Option<Watcher>| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        let images = images(folder);
+        let mut solver = CachedSolver::new(folder.to_path_buf()).with_updates(N_UPDATES);
+        if let Some(watcher) = watcher {
+            solver = solver.watched_by(watcher);
+        }
+        let images = Arc::new(plain_images().with_optimum_solver(Arc::new(solver)));
         let [_, noisy] = draws(&images, 3, true);
         let machine = machine(optimal(Pool::Wrap, 2, "softmax"), &images);
-        let denoise = |&t: &f64| {
-            let level = Schedule::Cosine.level(t);
-            pool.install(|| machine.denoise(&noisy, level)).unwrap().x0.into_values()
-        };
-        times.iter().map(denoise).collect::<Vec<_>>()
+        pool.install(|| machine.denoise(&noisy, level())).map(|found| found.x0.into_values())
     };
     let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
-    let first = solve(folders[0].path(), &[0.85, 0.82], 1);
-    // The other order, from a file that one of the levels has left.
-    let other = solve(folders[1].path(), &[0.82], 3);
-    let resumed = solve(folders[1].path(), &[0.82, 0.85], 3);
-    assert!(first[1] == other[0] && first[1] == resumed[0] && first[0] == resumed[1]);
-    let n_files = std::fs::read_dir(folders[1].path()).unwrap().count();
-    assert_eq!(n_files, 3, "t = .9, .85 and .82");
+    let first = denoise(folders[0].path(), 1, None).unwrap();
+    let stop: Watcher = Arc::new(|n_done, of| n_done < of / 3);
+    let stopped = denoise(folders[1].path(), 3, Some(stop));
+    assert!(matches!(stopped, Err(DenoiseError::Cancelled)));
+    let n_seen = Arc::new(AtomicUsize::new(0));
+    let count: Watcher = Arc::new({
+        let n_seen = n_seen.clone();
+        move |_, _| n_seen.fetch_add(1, Ordering::SeqCst) < usize::MAX
+    });
+    let resumed = denoise(folders[1].path(), 3, Some(count)).unwrap();
+    assert_eq!(first, resumed);
+    assert_eq!(n_seen.load(Ordering::SeqCst), N_UPDATES - N_UPDATES / 3, "what was done is kept");
+    let again = denoise(folders[1].path(), 2, Some(Arc::new(|_, _| false))).unwrap();
+    assert_eq!(first, again, "from its file");
+    assert_eq!(std::fs::read_dir(folders[1].path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The solution of one noise level on disk: a safetensors file that names what it was solved for.
+//! A solution, or a descent that is not finished, on disk: a safetensors file that names what it was solved for.
 //!
 //! A file of another problem (other images, another class, or another version of the solver) or that cannot be read is
 //! as good as none, because a solution can be found again.
@@ -8,48 +8,32 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::Dtype;
 
-use super::level_solver::{LevelSolution, SolvedMember};
-use super::local_features::Scale;
+use super::descent::Descent;
+use super::function_of_class::{FunctionOfClass, FunctionSizes};
+use super::solution::Solution;
 use crate::dataset::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::files::write_output;
 use crate::network::TensorMap;
+use crate::training::optimizer_interface::Optimizer;
+use crate::training::soap::Soap;
 
-const PROBLEM_KEY: &str = "problem";
-const BETTER_KEY: &str = "better than the local machine";
-/// Names of the scale's tensors; those of parameters follow [`PARAMETER`].
-const MEANS: &str = "scale.means";
-const DEVIATIONS: &str = "scale.deviations";
+const PROBLEM: &str = "problem";
+/// One digit per level: 1 where the function is better than the local machine.
+const BETTER: &str = "better than the local machine";
+const N_DONE: &str = "updates done";
+/// Prefixes of the names of tensors.
 const PARAMETER: &str = "parameter.";
+const OPTIMIZER: &str = "optimizer.";
 
 /// The solution in the file at `path`, if that is of `problem`.
-pub fn read(path: &Path, problem: &str) -> Option<LevelSolution> {
-    let bytes = fs::read(path).ok()?;
-    let file = TensorFile::parse(&bytes).ok()?;
-    if file.word(PROBLEM_KEY).ok()? != problem {
-        return None;
-    }
-    let names: Vec<&str> = file.names().collect();
-    if names.is_empty() {
-        return Some(LevelSolution::Local);
-    }
-    let values = |name: &str| -> Option<(Vec<usize>, Vec<f32>)> {
-        let tensor = file.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
-        let numbers = tensor.data().as_chunks().0;
-        Some((tensor.shape().to_vec(), numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()))
-    };
-    let scale = Scale { means: values(MEANS)?.1, deviations: values(DEVIATIONS)?.1 };
-    let mut parameters = TensorMap::new();
-    for name in names {
-        let Some(parameter) = name.strip_prefix(PARAMETER) else { continue };
-        let (sizes, numbers) = values(name)?;
-        let tensor = Tensor::from_vec(numbers, sizes, &Device::Cpu).ok()?;
-        parameters.insert(parameter.to_owned(), tensor);
-    }
-    let is_better = file.word(BETTER_KEY).ok()? == "true";
-    Some(LevelSolution::Member(Box::new(SolvedMember { scale, parameters, is_better })))
+pub fn read(path: &Path, problem: &str, sizes: FunctionSizes) -> Option<Solution> {
+    let (header, tensors) = read_tensors(path, &[BETTER], problem)?;
+    let is_better: Vec<bool> = header[0].chars().map(|digit| digit == '1').collect();
+    let function = FunctionOfClass::frozen(sizes, &with_prefix(&tensors, PARAMETER)).ok()?;
+    Some(Solution { function: Some(function), is_better: is_better.try_into().ok()? })
 }
 
 /// Writes the solution of `problem` to `path`, all or nothing.
@@ -57,48 +41,83 @@ pub fn read(path: &Path, problem: &str) -> Option<LevelSolution> {
 /// # Errors
 ///
 /// If the file cannot be written.
-pub fn write(path: &Path, problem: &str, solution: &LevelSolution) -> io::Result<()> {
-    let array = |name: String, sizes: Vec<usize>, values: &[f32]| -> Array {
-        (name, Dtype::F32, sizes, values.iter().flat_map(|v| v.to_le_bytes()).collect())
-    };
-    let mut arrays = Vec::new();
-    let mut header = HashMap::from([(PROBLEM_KEY.to_owned(), problem.to_owned())]);
-    if let LevelSolution::Member(found) = solution {
-        let SolvedMember { scale, parameters, is_better } = &**found;
-        header.insert(BETTER_KEY.to_owned(), is_better.to_string());
-        for (name, values) in [(MEANS, &scale.means), (DEVIATIONS, &scale.deviations)] {
-            arrays.push(array(name.to_owned(), vec![values.len()], values));
-        }
-        for (name, tensor) in parameters {
-            let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-            let values = values.map_err(io::Error::other)?;
-            arrays.push(array(format!("{PARAMETER}{name}"), tensor.dims().to_vec(), &values));
-        }
-    }
-    let bytes = to_bytes(&arrays, Some(header)).map_err(io::Error::other)?;
-    Ok(write_output(path, &bytes)?)
+pub fn write(path: &Path, problem: &str, solution: &Solution) -> io::Result<()> {
+    let digit = |better: &bool| if *better { '1' } else { '0' };
+    let better: String = solution.is_better.iter().map(digit).collect();
+    let function = solution.function.as_ref();
+    let parameters = function.map(FunctionOfClass::parameters).transpose();
+    let parameters = parameters.map_err(io::Error::other)?.unwrap_or_default();
+    write_tensors(path, problem, (BETTER, better), named(PARAMETER, parameters))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The unfinished descent in the file at `path`, if that is of `problem`.
+pub fn read_descent(path: &Path, problem: &str, sizes: FunctionSizes) -> Option<Descent> {
+    let (header, tensors) = read_tensors(path, &[N_DONE], problem)?;
+    let n_done: usize = header[0].parse().ok()?;
+    let function = FunctionOfClass::continued(sizes, &with_prefix(&tensors, PARAMETER)).ok()?;
+    let mut optimizer = Soap::new(function.variables().ok()?);
+    let mut state = with_prefix(&tensors, OPTIMIZER);
+    optimizer.restore(n_done as u64, &mut |name| state.remove(name)).ok()?;
+    Some(Descent { n_done, function, optimizer })
+}
 
-    #[test]
-    fn a_solution_is_read_back_for_its_own_problem_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.safetensors");
-        let weight = Tensor::from_vec(vec![1.0_f32, -2.0], (1, 2), &Device::Cpu).unwrap();
-        let parameters = TensorMap::from([("g.weight".to_owned(), weight)]);
-        let scale = Scale { means: vec![0.5], deviations: vec![2.0] };
-        let solved = SolvedMember { scale: scale.clone(), parameters, is_better: true };
-        write(&path, "this", &LevelSolution::Member(Box::new(solved))).unwrap();
-        let Some(LevelSolution::Member(found)) = read(&path, "this") else { panic!("no solution") };
-        assert!(found.scale == scale && found.is_better);
-        assert_eq!(found.parameters["g.weight"].to_vec2::<f32>().unwrap(), [[1.0, -2.0]]);
-        assert!(read(&path, "other").is_none());
-        write(&path, "this", &LevelSolution::Local).unwrap();
-        assert!(matches!(read(&path, "this"), Some(LevelSolution::Local)));
-        fs::write(&path, b"torn").unwrap();
-        assert!(read(&path, "this").is_none());
+/// Writes an unfinished descent to `path`, all or nothing.
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub fn write_descent(path: &Path, problem: &str, descent: &Descent) -> io::Result<()> {
+    let parameters = descent.function.parameters().map_err(io::Error::other)?;
+    let state = descent.optimizer.state().map_err(io::Error::other)?;
+    let tensors = named(PARAMETER, parameters).chain(named(OPTIMIZER, state));
+    write_tensors(path, problem, (N_DONE, descent.n_done.to_string()), tensors)
+}
+
+fn named(
+    prefix: &'static str,
+    tensors: impl IntoIterator<Item = (String, Tensor)>,
+) -> impl Iterator<Item = (String, Tensor)> {
+    tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
+}
+
+fn with_prefix(tensors: &TensorMap, prefix: &str) -> TensorMap {
+    let found = |(name, tensor): (&String, &Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+    };
+    tensors.iter().filter_map(found).collect()
+}
+
+/// The header's values of `keys` and all tensors.
+fn read_tensors(path: &Path, keys: &[&str], problem: &str) -> Option<(Vec<String>, TensorMap)> {
+    let bytes = fs::read(path).ok()?;
+    let file = TensorFile::parse(&bytes).ok()?;
+    if file.word(PROBLEM).ok()? != problem {
+        return None;
     }
+    let header = keys.iter().map(|key| file.word(key).ok().cloned()).collect::<Option<_>>()?;
+    let mut tensors = TensorMap::new();
+    for name in file.names() {
+        let tensor = file.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
+        let numbers = tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let tensor = Tensor::from_vec::<_, f32>(numbers, tensor.shape(), &Device::Cpu).ok()?;
+        tensors.insert(name.to_owned(), tensor);
+    }
+    Some((header, tensors))
+}
+
+fn write_tensors(
+    path: &Path,
+    problem: &str,
+    (key, value): (&str, String),
+    tensors: impl Iterator<Item = (String, Tensor)>,
+) -> io::Result<()> {
+    let array = |(name, tensor): (String, Tensor)| -> candle_core::Result<Array> {
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Ok((name, Dtype::F32, tensor.dims().to_vec(), bytes))
+    };
+    let arrays = tensors.map(array).collect::<candle_core::Result<Vec<_>>>();
+    let header = HashMap::from([(PROBLEM.to_owned(), problem.to_owned()), (key.to_owned(), value)]);
+    let bytes = to_bytes(&arrays.map_err(io::Error::other)?, Some(header));
+    Ok(write_output(path, &bytes.map_err(io::Error::other)?)?)
 }

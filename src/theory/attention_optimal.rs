@@ -7,7 +7,7 @@
 //! ```
 //!
 //! with any functions g, u_h, q_h, k_h of one noisy patch. The machine is the member of this class of least expected
-//! error on the training images (docs/theory.md section 12). Finding it takes attention layers and optimisers, which
+//! error on the training images (docs/theory.md section 12), held to the pixel range where the network is. Finding it takes attention layers and optimisers, which
 //! `theory` does not know: the owner of the training images gives them an [`OptimumSolver`].
 
 use std::fmt::Debug;
@@ -27,6 +27,10 @@ pub struct AttentionClass {
     pub head_width: usize,
     /// How attention weights are computed: a word of `network.attention`.
     pub weights: &'static str,
+    /// Whether features are normalised over channels before queries and keys.
+    pub normalise: bool,
+    /// Whether estimates are held to the pixel range [-1, 1].
+    pub clamp: bool,
 }
 
 /// Finds the best members of classes, one per noise level, and evaluates them.

@@ -5,8 +5,7 @@
 //! psi[m,p] = sum_j w[j,p] M[j,m]      M: centre colour and its squares, leading principal components of the patch
 //! ```
 //!
-//! and two that are not sums: the entropy of `w` in nats and the log evidence of the noisy patch. The first `C` moments are
-//! the estimate `x0hat` of `els` or `bbels`. Principal components are those of all patches of the dictionary with a
+//! and one that is no sum: the entropy of `w` in nats. The first `C` moments are the estimate `x0hat` of `els` or `bbels`. Principal components are those of all patches of the dictionary with a
 //! border of zeros, as a network with zero padding sees them.
 
 use faer::{Mat, Side};
@@ -21,8 +20,8 @@ use crate::theory::error::TheoryError;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::training_pixels::ImagePixels;
 
-/// Moments that are not posterior means: entropy and log evidence.
-const N_OTHERS: usize = 2;
+/// Deviations up to this are rounding errors of a constant moment.
+const DEVIATION_MIN: f64 = 1e-9;
 
 /// The distinct patches of a dictionary, with their moments in place of their centres.
 #[derive(Debug)]
@@ -31,6 +30,15 @@ pub struct PatchMoments {
     pool: Pool,
     k: usize,
     n_means: usize,
+    scales: Vec<Scale>,
+}
+
+/// Mean and standard deviation of a moment over the patches of the dictionary; of the entropy, half its largest value
+/// (twice).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    pub mean: f64,
+    pub deviation: f64,
 }
 
 impl PatchMoments {
@@ -60,12 +68,18 @@ impl PatchMoments {
                 .collect();
         }
         let n_means = patches.groups[0].centres.len() / patches.groups[0].n_patches();
-        Ok(Self { patches, pool, k, n_means })
+        let scales = scales(&patches, n_means);
+        Ok(Self { patches, pool, k, n_means, scales })
+    }
+
+    /// The scale of each moment, `M`; no deviation is 0.
+    pub fn scales(&self) -> &[Scale] {
+        &self.scales
     }
 
     /// Moments of a pixel, `M`.
     pub fn n_moments(&self) -> usize {
-        self.n_means + N_OTHERS
+        self.n_means + 1
     }
 
     /// Distinct patches of all groups of pixels.
@@ -97,12 +111,32 @@ impl PatchMoments {
                     let mut put = |m: usize, value: f64| all[m * n_pixels + p] = value as f32;
                     (0..self.n_means).for_each(|m| put(m, sums.sum(lane, m) / total));
                     put(self.n_means, (total.ln() - sums.spread(lane) / total).max(0.0));
-                    put(self.n_means + 1, total.ln() - logit_scale * sums.nearest[lane]);
                 }
             }
         }
         all
     }
+}
+
+/// The scales of `n_means` means and of the entropy.
+fn scales(patches: &DistinctPatches, n_means: usize) -> Vec<Scale> {
+    let tables = || patches.groups.iter();
+    let entries = |m: usize| {
+        tables().flat_map(move |table| {
+            let values = table.centres.iter().skip(m).step_by(n_means);
+            values.zip(&table.all).map(|(&value, entry)| (value, f64::from(entry.count)))
+        })
+    };
+    let of_moment = |m: usize| {
+        let total: f64 = entries(m).map(|(_, count)| count).sum();
+        let mean = entries(m).map(|(value, count)| count * value).sum::<f64>() / total;
+        let squares = entries(m).map(|(value, count)| count * (value - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / total).sqrt();
+        Scale { mean, deviation: if deviation > DEVIATION_MIN { deviation } else { 1.0 } }
+    };
+    let n_patches = tables().map(GroupTable::n_patches).max().unwrap_or(0).max(2);
+    let half = (n_patches as f64).ln() / 2.0;
+    (0..n_means).map(of_moment).chain([Scale { mean: half, deviation: half }]).collect()
 }
 
 /// The scores of every distinct patch along the leading principal components, `[K, components]` for each group.
@@ -198,6 +232,11 @@ mod tests {
             let spec = MachineSpec { kind, k: PatchSize::Fixed(3) };
             let machine = Machine::new(spec.clone(), images.clone(), Precision::F64, None).unwrap();
             let exact = machine.with_posterior(true).denoise(&x, level).unwrap();
+            let scale = moments.scales()[0];
+            let red: Vec<f64> =
+                images.values(0..3).chunks(60).flat_map(|v| v[..30].to_vec()).collect();
+            let mean = red.iter().sum::<f64>() / red.len() as f64;
+            assert!((scale.mean - mean).abs() < 1e-12 && scale.deviation > 0.1, "{scale:?} {mean}");
             let squares = images.values(0..3).iter().map(|v| v * v).collect();
             // Whole images of squares at the same weights: values of a patch other than its centre do not matter.
             let check = |name: &str, m: usize, expected: &[f64]| {
