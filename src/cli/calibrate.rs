@@ -7,6 +7,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use crate::config::LargestSide;
 use crate::evaluation::calibration::{Calibrated, Origin, StepSettings};
 use crate::evaluation::network_and_machines_of_run::Trained;
@@ -33,6 +34,7 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
     }
     trained.notes.iter().for_each(|note| errorln!("{note}"));
     let stop = catch_signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
+    trained.solver.watch(progress_bar::of_solving(stop.clone()));
     let mut progress = |what: &str| errorln!("calibrating {what}");
     let found =
         trained.calibrate(LargestSide::Image, None, &stop, &mut progress).context("calibrating")?;

@@ -9,6 +9,7 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use crate::config::LargestSide;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
@@ -56,6 +57,7 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
     for (index, run) in runs.iter().enumerate() {
         errorln!("run {} ({} of {})", run.id, index + 1, runs.len());
         let trained = Trained::open(&run.dir, &args.settings)?;
+        trained.solver.watch(progress_bar::of_solving(stop.clone()));
         trained.notes.iter().for_each(|note| errorln!("{note}"));
         let folder = match &args.out {
             Some(out) => out.join(&run.id),

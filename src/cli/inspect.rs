@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use super::stdout_or_stderr::words_beside;
 use crate::console;
 use crate::diffusion::attention_entropy::row_entropy;
@@ -71,6 +72,7 @@ pub fn run(paths: &LabPaths, args: &InspectArgs) -> Result<()> {
     }
     let trained = Trained::open(&run.dir, &[])?;
     let stop = Arc::new(AtomicBool::new(false));
+    trained.solver.watch(progress_bar::of_solving(stop.clone()));
     // A second Ctrl-C ends the process even if it waits for a pipe's reader.
     let interrupt = signal_hook::consts::SIGINT;
     signal_hook::flag::register_conditional_shutdown(interrupt, INTERRUPTED, stop.clone())

@@ -1,6 +1,7 @@
 //! `preview`: samples of network and machines from chosen noise seeds, written to the run's directory.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, anyhow};
@@ -8,6 +9,7 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use super::pause_resume_stop_kill::tell_run;
+use super::progress_bar;
 use crate::console;
 use crate::evaluation::make_preview::PreviewMaker;
 use crate::evaluation::network_and_machines_of_run::Trained;
@@ -60,6 +62,7 @@ pub fn preview(paths: &LabPaths, args: &PreviewArgs) -> Result<()> {
 /// returns its directory.
 fn make(run: &RunDir, request: &PreviewRequest) -> Result<String> {
     let trained = Trained::open(run, &[])?;
+    trained.solver.watch(progress_bar::of_solving(Arc::default()));
     let calibration = run.calibration_path();
     let machine_set = trained.machine_set.with_saved_calibration(&calibration, request.steps)?;
     let maker = PreviewMaker {

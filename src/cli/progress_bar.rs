@@ -1,8 +1,35 @@
 //! Progress bars on standard error if lines can be overwritten there; otherwise the caller prints plain lines.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::console::{self, terminal_abilities};
+use crate::errorln;
+use crate::optimum::cached_solver::Watcher;
+
+/// Shows how far solving for `attention-optimal` is, from its first update on, and stops it once `stop` is set.
+pub fn of_solving(stop: Arc<AtomicBool>) -> Watcher {
+    const TEMPLATE: &str = "solving attention-optimal {wide_bar} {percent}% eta {eta}";
+    let shown: OnceLock<Option<ProgressBar>> = OnceLock::new();
+    Arc::new(move |n_done, n_updates| {
+        let bar = shown.get_or_init(|| {
+            let bar = bar(TEMPLATE, n_updates as u64);
+            if bar.is_none() {
+                errorln!("solving attention-optimal, once for these images and this class");
+            }
+            bar
+        });
+        if let Some(bar) = bar {
+            bar.set_position(n_done as u64);
+            if n_done == n_updates {
+                bar.finish_and_clear();
+            }
+        }
+        !stop.load(Ordering::SeqCst)
+    })
+}
 
 /// A bar of `length` steps; `None` if standard error is a file, a pipe or a terminal without cursor movement.
 pub fn bar(template: &str, length: u64) -> Option<ProgressBar> {

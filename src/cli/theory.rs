@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -59,10 +59,10 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     if args.floors {
         return theory_floors::run(paths, args);
     }
-    let bench = prepare(paths, args)?;
+    let stop = catch_signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
+    let bench = prepare(paths, args, &stop)?;
     make_folder(&bench.folder)
         .with_context(|| format!("making the folder '{}'", bench.folder.display()))?;
-    let stop = catch_signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
     let ddim = bench.experiment.ddim();
     let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
     let mut made: Vec<(String, ImageBatch)> = Vec::new();
@@ -97,8 +97,9 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(paths: &LabPaths, args: &TheoryArgs) -> Result<Bench> {
-    let Opened { name, mut experiment, network, dataset, images } = open(paths, args)?;
+fn prepare(paths: &LabPaths, args: &TheoryArgs, stop: &Arc<AtomicBool>) -> Result<Bench> {
+    let Opened { name, mut experiment, network, dataset, images, solver } = open(paths, args)?;
+    solver.watch(progress_bar::of_solving(stop.clone()));
     let of_network = [MachineName::AttentionTrajectory, MachineName::AttentionMeasured];
     let named = experiment.theory.machines.iter().find(|machine| of_network.contains(machine));
     if let (Some(machine), false) = (named, args.machine.is_empty()) {

@@ -15,6 +15,7 @@ use crate::dataset::Dataset;
 use crate::errorln;
 use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::load_networks_and_data::network_of;
+use crate::evaluation::network_and_machines_of_run::SOLUTIONS;
 use crate::evaluation::open_devices::{open_gpus, with_gpus};
 use crate::hardware::device_request::DeviceRequest;
 use crate::network::network_config::NetworkConfig;
@@ -91,6 +92,8 @@ pub(super) struct Opened {
     pub dataset: Dataset,
     /// The dictionary: all images, or those with the label that was asked for.
     pub images: Arc<TrainingImages>,
+    /// Solves for `attention-optimal`.
+    pub solver: Arc<CachedSolver>,
 }
 
 /// The experiment with the settings of the command line, its data set and the dictionary.
@@ -114,12 +117,12 @@ pub(super) fn open(paths: &LabPaths, args: &TheoryArgs) -> Result<Opened> {
         None => paths.lab()?.settings.device,
     };
     let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
-    let solver = CachedSolver::new(folder(args, &name).join("attention-optimal"));
+    let solver = Arc::new(CachedSolver::new(paths.runs()?.path().join(SOLUTIONS)));
     let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);
-    let images = images.with_optimum_solver(Arc::new(solver));
+    let images = images.with_optimum_solver(solver.clone());
     let images = match args.label {
         Some(label) => images.only_label(label)?,
         None => images,
     };
-    Ok(Opened { name, experiment, network, dataset, images: Arc::new(images) })
+    Ok(Opened { name, experiment, network, dataset, images: Arc::new(images), solver })
 }

@@ -9,11 +9,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
+use super::progress_bar;
 use super::theory_arguments::{Opened, TheoryArgs, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
+use crate::config::setting_choices::MachineName;
 use crate::console;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::floors::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
+use crate::optimum::class_of_network;
 use crate::runs::catch_signals;
 
 /// Measures the floors and prints them level by level, as soon as each is known.
@@ -22,7 +25,7 @@ use crate::runs::catch_signals;
 ///
 /// If the arguments, the lab file or the data set are unusable, if a machine fails, or if nothing can be printed.
 pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
-    let Opened { name, experiment, network, dataset, images } = open(paths, args)?;
+    let Opened { name, experiment, network, dataset, images, solver } = open(paths, args)?;
     let dataset = match (args.label, dataset.labels()) {
         (Some(label), Some(labels)) => {
             let of_label = |&i: &usize| i64::from(labels[i]) == label;
@@ -32,9 +35,13 @@ pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     };
     let patch_side = args.k.unwrap_or_else(|| network.receptive_field());
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
-    let machines = FloorMachine::all(&images.by_class(n_classes)?, network.padding, patch_side)?;
+    let is_wanted = experiment.theory.machines.contains(&MachineName::AttentionOptimal);
+    let class = is_wanted.then(|| class_of_network(&network).ok()).flatten();
+    let dictionaries = images.by_class(n_classes)?;
+    let machines = FloorMachine::all(&dictionaries, network.padding, patch_side, class)?;
     let n = args.draws.map_or(Draws::AtMost(DRAWS_MAX), |n| Draws::Exactly(n as usize));
     let stop = catch_signals::stop_on(&[SIGINT, SIGTERM]).context("listening for Ctrl-C")?;
+    solver.watch(progress_bar::of_solving(stop.clone()));
     if !args.json {
         let (n_images, shape) = (images.len(), dataset.shape());
         writeln!(

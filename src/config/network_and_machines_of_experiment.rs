@@ -17,7 +17,7 @@ use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
-use crate::theory::attention_optimal::AttentionClass;
+use crate::optimum::class_of_network;
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
 };
@@ -301,18 +301,16 @@ impl Experiment {
         let mut machines = Vec::new();
         for &machine in &self.theory.machines {
             let name: &str = machine.into();
-            let kind = self.machine_kind(machine, network.padding);
+            let kind = match self.machine_kind(machine, network) {
+                Ok(kind) => kind,
+                Err(problem) => {
+                    notes.push(format!("machine '{name}' skipped: {problem}"));
+                    continue;
+                }
+            };
             let source = kind.attention_source();
             if source.is_some_and(|source| source.needs_provider()) && network.attention.is_none() {
                 notes.push(format!("machine '{name}' skipped: the network has no attention"));
-                continue;
-            }
-            let outside = match kind {
-                MachineKind::OptimalAttention(_) => outside_of_class(network),
-                _ => None,
-            };
-            if let Some(problem) = outside {
-                notes.push(format!("machine '{name}' skipped: {problem}"));
                 continue;
             }
             let mut k = k.clone();
@@ -361,8 +359,17 @@ impl Experiment {
         }
     }
 
-    /// The machine with this name and the settings of `theory`.
-    fn machine_kind(&self, name: MachineName, padding: Padding) -> MachineKind {
+    /// The machine with this name and the settings of `theory`, for comparison with `network`.
+    ///
+    /// # Errors
+    ///
+    /// The reason why there is no such machine for it.
+    fn machine_kind(
+        &self,
+        name: MachineName,
+        network: &NetworkConfig,
+    ) -> Result<MachineKind, &'static str> {
+        let padding = network.padding;
         let TheorySettings { lambda, gamma, tau, mask_threshold, .. } = self.theory;
         // Patches as in the machine without attention that matches this padding.
         let pool = match padding {
@@ -373,7 +380,7 @@ impl Experiment {
             let settings = Scheduled::Fixed(AttentionSettings { lambda, gamma, source });
             MachineKind::Attention { pool, settings }
         };
-        match name {
+        Ok(match name {
             MachineName::Ideal => MachineKind::Ideal,
             MachineName::Es => MachineKind::EquivariantIdeal,
             MachineName::Ls => match padding {
@@ -395,13 +402,9 @@ impl Experiment {
             MachineName::AttentionSimilarity => attention(AttentionSource::Similarity { tau }),
             MachineName::AttentionPooled => attention(AttentionSource::Pooled),
             MachineName::AttentionOptimal => {
-                let NetworkSettings { attention, heads, head_width, normalise, clamp, .. } =
-                    self.network;
-                let weights = attention.map_or("none", Into::into);
-                let class = AttentionClass { pool, heads, head_width, weights, normalise, clamp };
-                MachineKind::OptimalAttention(class)
+                MachineKind::OptimalAttention(class_of_network(network)?)
             }
-        }
+        })
     }
 
     /// Warnings from the geometry rule for crafted sets: the receptive field should cover a glyph and reach no
@@ -443,19 +446,6 @@ fn sides_up_to_the_image(field: usize, image: ImageShape) -> Vec<usize> {
     let next =
         |&side: &usize| (side < covering).then(|| ((side * 5).div_ceil(4) | 1).min(covering));
     std::iter::successors(Some(field | 1), next).skip(1).collect()
-}
-
-/// The reason why no class of local functions with one linear attention layer after them holds this network.
-fn outside_of_class(network: &NetworkConfig) -> Option<&'static str> {
-    if network.attention.is_none() {
-        return Some("the network has no attention");
-    }
-    let is_resnet = matches!(network.architecture, Architecture::ResNet { .. });
-    if !is_resnet || network.group_norm {
-        return Some("its class needs network.architecture 'resnet' without network.group_norm");
-    }
-    let is_last = network.last_kernel == 1;
-    (!is_last).then_some("its class needs network.last_kernel 1, so that attention comes last")
 }
 
 /// The reason why `path` is not a data set of that kind, with advice if something else is there.
@@ -503,8 +493,9 @@ mod tests {
     #[test]
     fn a_machine_is_called_as_its_column() {
         let experiment = Experiment::default();
+        let network = experiment.network_config(rgb(16), None).unwrap();
         for name in MachineName::VARIANTS {
-            let kind = experiment.machine_kind(name.parse().unwrap(), Padding::Circular);
+            let kind = experiment.machine_kind(name.parse().unwrap(), &network).unwrap();
             assert_eq!(kind.column(), *name);
         }
     }
@@ -512,7 +503,11 @@ mod tests {
     #[test]
     fn patches_at_the_same_place_continue_at_the_border_as_the_padding_does() {
         let experiment = Experiment::default();
-        let kind = |padding| experiment.machine_kind(MachineName::Ls, padding);
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let kind = |padding| {
+            let network = NetworkConfig { padding, ..network.clone() };
+            experiment.machine_kind(MachineName::Ls, &network).unwrap()
+        };
         assert_eq!(kind(Padding::Circular), MachineKind::LocalWrapped);
         assert_eq!(kind(Padding::Zeros), MachineKind::Local);
     }

@@ -1,6 +1,7 @@
 //! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -16,9 +17,13 @@ use crate::optimum::CachedSolver;
 use crate::runs::{run_dir::RunDir, run_toml};
 use crate::theory::TrainingImages;
 
-/// Solves for `attention-optimal` and keeps the solutions in the run's directory.
+/// Folder of solutions in a directory of runs, which runs of the same data set and class share.
+pub const SOLUTIONS: &str = "attention-optimal";
+
+/// Solves for `attention-optimal` and keeps the solutions beside the run.
 pub fn solver_of(run: &RunDir) -> Arc<CachedSolver> {
-    Arc::new(CachedSolver::new(run.optimum_path()))
+    let runs = run.path().parent().unwrap_or(Path::new("."));
+    Arc::new(CachedSolver::new(runs.join(SOLUTIONS)))
 }
 
 /// A trained network with all that belongs to it.
@@ -32,6 +37,8 @@ pub struct Trained {
     pub network: NetworkDenoiser,
     /// The machines under the settings of the experiment, not calibrated.
     pub machine_set: Arc<MachineSet>,
+    /// Solves for `attention-optimal` when that is first asked for an estimate.
+    pub solver: Arc<CachedSolver>,
     pub judge: Option<Judge>,
     /// Machines that were left out, and why.
     pub notes: Vec<String>,
@@ -55,7 +62,8 @@ impl Trained {
         let (machines, notes) = experiment.machines(&config);
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
-        let images = opened.images(images).with_optimum_solver(solver_of(run));
+        let solver = solver_of(run);
+        let images = opened.images(images).with_optimum_solver(solver.clone());
         let machine_set = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)
             .context("building the score machines")?;
         Ok(Self {
@@ -67,6 +75,7 @@ impl Trained {
             step,
             dataset: Arc::new(dataset),
             machine_set: Arc::new(machine_set),
+            solver,
             notes,
         })
     }

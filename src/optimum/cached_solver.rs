@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -45,7 +45,7 @@ pub type Watcher = Arc<dyn Fn(usize, usize) -> bool + Send + Sync>;
 pub struct CachedSolver {
     folder: PathBuf,
     n_updates: usize,
-    watcher: Option<Watcher>,
+    watcher: Mutex<Option<Watcher>>,
     dictionaries: Cache<PatchMoments>,
     solutions: Cache<Solution>,
 }
@@ -58,6 +58,13 @@ type Slot<V> = Arc<Mutex<Option<Arc<V>>>>;
 impl<V> Cache<V> {
     fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
+    }
+
+    /// Whether the value has been made.
+    fn has(&self, key: &str) -> bool {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.get(key).and_then(|slot| slot.try_lock().ok());
+        slot.is_some_and(|slot| slot.is_some())
     }
 
     fn get_or_make<E>(&self, key: &str, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
@@ -87,7 +94,7 @@ impl CachedSolver {
         Self {
             folder,
             n_updates: N_UPDATES,
-            watcher: None,
+            watcher: Mutex::new(None),
             dictionaries: Cache::new(),
             solutions: Cache::new(),
         }
@@ -98,46 +105,70 @@ impl CachedSolver {
         Self { n_updates, ..self }
     }
 
-    /// The same solver, of whose updates `watcher` is told.
-    pub fn watched_by(self, watcher: Watcher) -> Self {
-        Self { watcher: Some(watcher), ..self }
+    /// Tells `watcher` of every update from now on, and no other one.
+    pub fn watch(&self, watcher: Watcher) {
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
     }
 
-    /// The solution of a problem from its file, or by solving it.
+    /// Tells the watcher how far a descent is; false if it is to stop.
+    fn may_go_on(&self, n_done: usize) -> bool {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watcher.is_none_or(|watcher| watcher(n_done, self.n_updates))
+    }
+
+    /// The solution of a problem from its file, or by solving it. That its files cannot be written only costs time later.
     fn solve(&self, words: &str, problem: &Problem<'_>) -> Result<Solution, DenoiseError> {
-        let hash = crc32fast::hash(words.as_bytes());
-        let path = self.folder.join(format!("{hash:08x}.safetensors"));
+        let path = self.path(words);
         if let Some(found) = solution_file::read(&path, words, problem.sizes) {
             return Ok(found);
         }
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        let unfinished = self.folder.join(format!("{hash:08x}.unfinished.safetensors"));
+        let unfinished = path.with_extension("unfinished");
         let found = solution_file::read_descent(&unfinished, words, problem.sizes);
         let mut descent = found.map_or_else(|| problem.start(), Ok).map_err(failed)?;
         let save = |descent: &Descent| {
-            solution_file::write_descent(&unfinished, words, descent).map_err(failed)
+            fs::create_dir_all(&self.folder).ok();
+            solution_file::write_descent(&unfinished, words, descent).ok();
         };
         while descent.n_done < self.n_updates {
             problem.advance(&mut descent).map_err(failed)?;
-            let n_done = descent.n_done;
-            if self.watcher.as_ref().is_some_and(|watcher| !watcher(n_done, self.n_updates)) {
-                save(&descent)?;
+            if !self.may_go_on(descent.n_done) {
+                save(&descent);
                 return Err(DenoiseError::Cancelled);
             }
-            if n_done.is_multiple_of(SAVE_EVERY) {
-                save(&descent)?;
+            if descent.n_done.is_multiple_of(SAVE_EVERY) {
+                save(&descent);
             }
         }
         let solution = problem.finish(&descent).map_err(failed)?;
-        solution_file::write(&path, words, &solution).map_err(failed)?;
-        remove(&unfinished);
+        fs::create_dir_all(&self.folder).ok();
+        solution_file::write(&path, words, &solution).ok();
+        fs::remove_file(&unfinished).ok();
         Ok(solution)
+    }
+
+    /// Where the solution of the problem in these words is kept.
+    fn path(&self, words: &str) -> PathBuf {
+        self.folder.join(format!("{:08x}.safetensors", crc32fast::hash(words.as_bytes())))
+    }
+
+    /// The problem in words: what a solution depends on.
+    fn words(&self, attention: AttentionConfig, dictionary: &str) -> String {
+        format!("version {VERSION}: {} updates, {attention:?}, {dictionary}", self.n_updates)
     }
 }
 
-/// Removes a file that is not needed any more; that it stays does no harm.
-fn remove(path: &Path) {
-    fs::remove_file(path).ok();
+/// How the class computes attention.
+fn attention_of(class: &AttentionClass) -> Result<AttentionConfig, DenoiseError> {
+    let variant = class.weights.parse().map_err(|_| {
+        unusable(format!("network.attention is '{}', which is no attention", class.weights))
+    })?;
+    let AttentionClass { heads, head_width, normalise, .. } = *class;
+    Ok(AttentionConfig { variant, heads, head_width, normalise })
+}
+
+/// The dictionary in words.
+fn dictionary_of(class: &AttentionClass, k: usize, images: &ImagePixels) -> String {
+    format!("{}, k = {k}, {:?}", checksum(images), class.pool)
 }
 
 /// Runs `work` in threads of its own, as many as the current pool has.
@@ -161,29 +192,25 @@ impl OptimumSolver for CachedSolver {
         level: NoiseLevel,
         with_maps: bool,
     ) -> Result<Denoised, DenoiseError> {
-        let variant: AttentionVariant = class.weights.parse().map_err(|_| {
-            unusable(format!("network.attention is '{}', which is no attention", class.weights))
-        })?;
+        let attention = attention_of(class)?;
         let n_patches = images.len().saturating_mul(images.shape().n_pixels());
         if n_patches > PATCHES_MAX {
             return Err(unusable(format!(
                 "the training images hold '{n_patches}' patches, and at most {PATCHES_MAX} can be solved for; lower dataset.n"
             )));
         }
-        let dictionary = format!("{}, k = {k}, {:?}", checksum(images), class.pool);
+        let dictionary = dictionary_of(class, k, images);
         let moments = self.dictionaries.get_or_make(&dictionary, || {
             let make = || PatchMoments::new(images, class.pool, k, N_COMPONENTS).map_err(failed);
             apart(make)
         })?;
-        let AttentionClass { heads, head_width, normalise, .. } = *class;
-        let attention = AttentionConfig { variant, heads, head_width, normalise };
         let (n_moments, n_channels) = (moments.n_moments(), images.shape().channels);
         let sizes = FunctionSizes { n_moments, n_channels, attention };
         let moves = class.pool.border() == Border::Wrap;
         let draws = NoisedDraws { images, moves, seed: SEED };
         let n_updates = self.n_updates;
         let problem = Problem { draws, moments: &moments, sizes, n_updates };
-        let words = format!("version {VERSION}: {n_updates} updates, {attention:?}, {dictionary}");
+        let words = self.words(attention, &dictionary);
         let solution = self.solutions.get_or_make(&words, || match problem.is_local() {
             true => Ok(Solution::LOCAL),
             false => apart(|| self.solve(&words, &problem)),
@@ -193,6 +220,14 @@ impl OptimumSolver for CachedSolver {
             found.x0.values_mut().iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
         }
         Ok(found)
+    }
+
+    fn is_solved(&self, class: &AttentionClass, k: usize, images: &ImagePixels) -> bool {
+        let Ok(attention) = attention_of(class) else { return true };
+        let words = self.words(attention, &dictionary_of(class, k, images));
+        attention.variant == AttentionVariant::Identity
+            || self.solutions.has(&words)
+            || self.path(&words).exists()
     }
 }
 

@@ -4,6 +4,7 @@
 //! enters, only what its layers could compute.
 //!
 //! ```text
+//! class_of_network   the class, of a network that has one
 //! noised_draws       training images with fresh noise: what errors are averaged over
 //! local_features     exact posterior moments of each noisy patch
 //! function_of_class  one function of the class: the network's own layers, 1x1, on those moments
@@ -13,6 +14,7 @@
 //! cached_solver      solves each problem when it is first asked for, and keeps the solution
 //! ```
 
+pub mod class_of_network;
 pub mod noised_draws;
 pub mod local_features;
 pub mod function_of_class;
@@ -25,3 +27,4 @@ pub mod cached_solver;
 mod optimum_tests;
 
 pub use cached_solver::CachedSolver;
+pub use class_of_network::class_of_network;

@@ -149,9 +149,9 @@ fn the_machine_commutes_with_circular_shifts_and_its_attention_sums_to_one() {
 fn neither_threads_nor_an_interruption_change_a_solution() {
     let denoise = |folder: &Path, n_threads: usize, watcher: Option<Watcher>| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        let mut solver = CachedSolver::new(folder.to_path_buf()).with_updates(N_UPDATES);
+        let solver = CachedSolver::new(folder.to_path_buf()).with_updates(N_UPDATES);
         if let Some(watcher) = watcher {
-            solver = solver.watched_by(watcher);
+            solver.watch(watcher);
         }
         let images = Arc::new(plain_images().with_optimum_solver(Arc::new(solver)));
         let [_, noisy] = draws(&images, 3, true);

@@ -131,7 +131,6 @@ paths! {
     previews_path: "previews",
     floors_path: "floors.json",
     calibration_path: "calibration.json",
-    optimum_path: "attention-optimal",
     report_path: "report",
 }
 

@@ -40,7 +40,7 @@ pub trait OptimumSolver: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If there are too many patches, the class cannot be computed, or a solution cannot be written.
+    /// If there are too many patches, the class cannot be computed, or [`DenoiseError::Cancelled`] if solving was stopped.
     fn denoise(
         &self,
         class: &AttentionClass,
@@ -50,4 +50,7 @@ pub trait OptimumSolver: Debug + Send + Sync {
         level: NoiseLevel,
         with_maps: bool,
     ) -> Result<Denoised, DenoiseError>;
+
+    /// Whether [`Self::denoise`] would not have to solve first, which takes a minute.
+    fn is_solved(&self, class: &AttentionClass, k: usize, images: &ImagePixels) -> bool;
 }

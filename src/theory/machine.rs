@@ -123,6 +123,17 @@ impl Machine {
         Self { spec, masks: Arc::default(), ..self.clone() }.checked()
     }
 
+    /// Whether the machine can denoise at once; `attention-optimal` has to be solved first.
+    pub fn is_solved(&self) -> bool {
+        let (MachineKind::OptimalAttention(class), Some(solver)) =
+            (&self.spec.kind, self.images.optimum_solver())
+        else {
+            return true;
+        };
+        let sides = self.spec.k.all();
+        sides.iter().all(|&k| solver.is_solved(class, k, self.images.pixels()))
+    }
+
     /// The settings.
     pub fn spec(&self) -> &MachineSpec {
         &self.spec

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ const LIVE_DRAWS_MAX: usize = 64;
 
 /// The thread that measures the floors with what training leaves of the processors.
 pub struct FloorThread {
-    floors: Arc<OnceLock<RunFloors>>,
+    floors: Arc<Mutex<Option<Arc<RunFloors>>>>,
     cancel: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,8 +34,10 @@ impl FloorThread {
     ///
     /// If the system refuses to start a thread.
     pub fn start(context: &RunContext, board: &Arc<StatusBoard>) -> std::io::Result<Self> {
-        let floors = Arc::new(OnceLock::new());
+        let floors = Arc::new(Mutex::new(None));
         let cancel = Arc::new(AtomicBool::new(false));
+        let watched = cancel.clone();
+        context.solver.watch(Arc::new(move |_, _| !watched.load(Ordering::SeqCst)));
         let (result, stop, board) = (floors.clone(), cancel.clone(), board.clone());
         let (dataset, network) = (context.dataset.clone(), context.network.clone());
         let machines = context.machine_set.clone();
@@ -46,20 +48,32 @@ impl FloorThread {
             return Ok(Self { floors, cancel, thread: None });
         }
         let pool = pool(BACKGROUND_NICENESS)?;
-        let measuring = stop.clone();
-        let measure = move || {
-            let stop = &measuring;
-            let images = machines.dictionaries();
-            RunFloors::load_or_measure(&path, &dataset, images, &network, how, stop, &mut |_| {})
+        let (measuring, told) = (stop.clone(), board.clone());
+        let measure = move || -> Result<()> {
+            // `attention-optimal` takes longest, because it is solved first; until then the network is compared with the
+            // local machine.
+            let optimal = machines.optimal_class();
+            for class in [None, optimal].into_iter().take(1 + usize::from(optimal.is_some())) {
+                let (images, class) = (machines.dictionaries(), (&network, class));
+                let stop = &measuring;
+                let found = RunFloors::load_or_measure(
+                    &path,
+                    &dataset,
+                    images,
+                    class,
+                    how,
+                    stop,
+                    &mut |_| {},
+                )?;
+                told.emit(EventBody::Floors(found.figures()));
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(found));
+            }
+            Ok(())
         };
         let work = move || {
             // Without floors, training goes on; the comparison tries again and reports its error.
             let problem = match catch_unwind(AssertUnwindSafe(|| pool.install(measure))) {
-                Ok(Ok(found)) => {
-                    board.emit(EventBody::Floors(found.figures()));
-                    let _ = result.set(found);
-                    return;
-                }
+                Ok(Ok(())) => return,
                 Ok(Err(_)) if stop.load(Ordering::SeqCst) || board.is_orphaned() => return,
                 Ok(Err(error)) => format!("measuring the floors failed: {error:#}"),
                 Err(_) => "measuring the floors failed (internal error); see the log".to_owned(),
@@ -70,9 +84,14 @@ impl FloorThread {
         Ok(Self { floors, cancel, thread: Some(thread) })
     }
 
+    /// The floors as far as they are known.
+    fn known(&self) -> Option<Arc<RunFloors>> {
+        self.floors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the floors are known.
     pub fn are_known(&self) -> bool {
-        self.floors.get().is_some()
+        self.known().is_some()
     }
 
     /// The network's excess over the floors, on a few draws per level; `None` as long as the floors are not known.
@@ -85,12 +104,13 @@ impl FloorThread {
         context: &RunContext,
         network: &NetworkDenoiser,
     ) -> Result<Option<ExcessByLevel>> {
-        let Some(floors) = self.floors.get() else { return Ok(None) };
+        let Some(floors) = self.known() else { return Ok(None) };
+        let floors = &*floors;
         let n = context.experiment.training.batch.clamp(LIVE_DRAWS_MIN, LIVE_DRAWS_MAX);
         let levels = network_excess(network, &context.dataset, None, floors, n, &self.cancel)
             .context("measuring the network's error by noise level")?;
         Ok(Some(ExcessByLevel {
-            class_floor: class_floor(&context.network).0.to_owned(),
+            class_floor: class_floor(&context.network, floors).0.to_owned(),
             convergence: Convergence::of(&levels, context.network.schedule),
             levels,
         }))

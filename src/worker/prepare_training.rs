@@ -15,6 +15,7 @@ use crate::evaluation::open_devices;
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::network_config::NetworkConfig;
+use crate::optimum::CachedSolver;
 use crate::runs::event::NoticeLevel;
 use crate::runs::run_dir::RunDir;
 use crate::runs::run_toml::RunToml;
@@ -31,6 +32,8 @@ pub struct RunContext {
     pub network: NetworkConfig,
     pub trainer: Trainer,
     pub machine_set: Arc<MachineSet>,
+    /// Solves for `attention-optimal`.
+    pub solver: Arc<CachedSolver>,
     /// `Some` for crafted sets only.
     pub judge: Option<Judge>,
     /// `Some` for networks with attention.
@@ -61,6 +64,7 @@ impl RunContext {
             experiment: self.experiment,
             dataset: self.dataset,
             machine_set: self.machine_set,
+            solver: self.solver,
             judge: self.judge,
             notes: Vec::new(),
         })
@@ -120,7 +124,8 @@ pub fn prepare(
         board.notice(NoticeLevel::Info, note);
     }
     let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
-    let images = opened.images(images).with_optimum_solver(solver_of(run));
+    let solver = solver_of(run);
+    let images = opened.images(images).with_optimum_solver(solver.clone());
     let machine_set = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)
         .context("building the score machines")?;
     Ok(RunContext {
@@ -137,6 +142,7 @@ pub fn prepare(
         }),
         judge: Judge::new(&dataset),
         machine_set: Arc::new(machine_set),
+        solver,
         experiment,
         dataset,
         network,

@@ -4,6 +4,7 @@
 //! one, so that previews stay recent and no queue builds up. Previews share the cores with training while a dashboard
 //! shows the run, and take what training leaves while nobody looks.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -78,8 +79,10 @@ impl PreviewThread {
         // ones, and training would stall while a preview is made.
         let (at_once, in_background) = (pool(0)?, pool(BACKGROUND_NICENESS)?);
         let work = move || {
-            in_background.install(|| predict(&kit));
+            let mut predicted = BTreeSet::new();
+            in_background.install(|| predict(&kit, &mut predicted));
             while let Some(request) = inbox.take() {
+                in_background.install(|| predict(&kit, &mut predicted));
                 let pool = if is_watched(&kit.run) { &at_once } else { &in_background };
                 pool.install(|| serve(&kit, &request));
             }
@@ -140,10 +143,21 @@ impl Slot {
     }
 }
 
-/// Reports once what machines predict for the network's attention; a failure does not affect training.
-fn predict(kit: &PreviewKit) {
+/// Reports what machines predict for the network's attention, of each machine once, as soon as it is solved; a failure
+/// does not affect training.
+fn predict(kit: &PreviewKit, predicted: &mut BTreeSet<String>) {
     let Some(Probe { network, images, labels }) = &kit.probe else { return };
-    let work = || predict_attention(network, &kit.machine_set, images, labels, kit.noise_seed);
+    let work = || {
+        let machines = kit.machine_set.solved_except(predicted).map_err(anyhow::Error::from)?;
+        predicted.extend(machines.names().map(str::to_owned));
+        Ok::<_, anyhow::Error>(predict_attention(
+            network,
+            &machines,
+            images,
+            labels,
+            kit.noise_seed,
+        )?)
+    };
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(found)) => {
             for (machine, metrics) in found {
@@ -151,7 +165,8 @@ fn predict(kit: &PreviewKit) {
             }
         }
         Ok(Err(error)) => {
-            kit.board.notice(NoticeLevel::Warning, format!("predicting attention failed: {error}"));
+            kit.board
+                .notice(NoticeLevel::Warning, format!("predicting attention failed: {error:#}"));
         }
         Err(_) => {
             let words = "predicting attention failed (internal error); see the log";
@@ -177,7 +192,7 @@ fn serve(kit: &PreviewKit, request: &Request) {
 fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
     let maker = PreviewMaker {
         previews: &kit.run.previews_path(),
-        machine_set: &kit.machine_set,
+        machine_set: &kit.machine_set.solved_except(&BTreeSet::new())?,
         judge: kit.judge.as_ref(),
         noise_seed: kit.noise_seed,
         stop: &kit.stop,

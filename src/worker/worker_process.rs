@@ -354,6 +354,13 @@ fn finish(
 ) -> Result<RunState> {
     let Status { loss, device, .. } = board.status();
     let trained = context.trained(device)?;
+    let (told, stopped) = (board.clone(), stop.clone());
+    trained.solver.watch(Arc::new(move |n_done, n_updates| {
+        let share = 100 * n_done / n_updates;
+        let message = format!("solving attention-optimal: {share}%");
+        told.update(|status| status.message = Some(message));
+        !stopped.load(Ordering::SeqCst)
+    }));
     let calibration = match calibration(&trained, board, stop) {
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other?,

@@ -10,6 +10,7 @@ use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, NoiseLevel};
 use crate::evaluation::stop_flag::check_stop;
 use crate::network::network_config::Padding;
+use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 
@@ -57,9 +58,9 @@ impl LevelFloor {
     /// # Errors
     ///
     /// If a machine fails, or [`DenoiseError::Cancelled`] once `stop` is set.
-    pub fn measure(
+    pub fn measure<'a>(
         dataset: &Dataset,
-        machines: &[FloorMachine],
+        machines: impl IntoIterator<Item = &'a FloorMachine>,
         level: NoiseLevel,
         n: Draws,
         seed: u64,
@@ -69,7 +70,7 @@ impl LevelFloor {
             let n = machine.draws(n);
             Ok((machine.name.clone(), machine.errors(dataset, level, n, seed, stop)?))
         };
-        let errors = machines.iter().map(errors).collect::<Result<_, DenoiseError>>()?;
+        let errors = machines.into_iter().map(errors).collect::<Result<_, DenoiseError>>()?;
         Ok(Self { level, errors })
     }
 
@@ -87,7 +88,8 @@ impl LevelFloor {
 
 impl FloorMachine {
     /// `ideal`, `es`, and the local machine that matches the padding (`els` for circular padding, `bbels` for zeros) with
-    /// patches of `patch_side` pixels, over the images of each class (or one dictionary of all images).
+    /// patches of `patch_side` pixels, over the images of each class (or one dictionary of all images); then
+    /// `attention-optimal` for `class`, if given.
     ///
     /// # Errors
     ///
@@ -96,7 +98,11 @@ impl FloorMachine {
         dictionaries: &[Arc<TrainingImages>],
         padding: Padding,
         patch_side: usize,
+        class: Option<AttentionClass>,
     ) -> Result<Vec<Self>, TheoryError> {
+        // Networks are measured without their clamp.
+        let class = class.map(|class| AttentionClass { clamp: false, ..class });
+        let optimal = class.map(MachineKind::OptimalAttention);
         let (local, moved) = match padding {
             Padding::Circular => (MachineKind::EquivariantLocal, Translation::Circular),
             Padding::Zeros => (MachineKind::BoundaryBroken, Translation::None),
@@ -107,6 +113,7 @@ impl FloorMachine {
             (local, moved),
         ]
         .into_iter()
+        .chain(optimal.map(|kind| (kind, moved)))
         .map(|(kind, translation)| {
             let spec = MachineSpec { kind, k: PatchSize::Fixed(patch_side) };
             Self::new(spec, translation, dictionaries)

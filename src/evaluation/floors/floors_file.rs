@@ -16,6 +16,7 @@ use crate::files::{if_there, write_output};
 use crate::network::network_config::NetworkConfig;
 use crate::runs::event::{FloorFigures, FloorLevel};
 use crate::theory::TrainingImages;
+use crate::theory::attention_optimal::AttentionClass;
 
 /// Version of the file.
 const FORMAT: u32 = 1;
@@ -23,7 +24,7 @@ const FORMAT: u32 = 1;
 /// Noise levels of a run's floors.
 pub const LEVELS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 
-/// The errors of `ideal`, `es` and the local machine of a network's class, draw by draw.
+/// The errors of `ideal`, `es` and the machines of a network's class, draw by draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFloors {
     format: u32,
@@ -57,9 +58,9 @@ impl FloorErrors {
 }
 
 impl RunFloors {
-    /// The floors in the file at `path` if they are of this data set and network. Levels that are missing there are measured
-    /// and written one by one, so that an interrupted measurement continues; on at most `n_draws` images each. `progress` is called with the number of levels
-    /// done.
+    /// The floors in the file at `path` if they are of this data set and network, with `attention-optimal` if `class` is
+    /// given. Levels and machines that are missing there are measured and written level by level, so that an interrupted
+    /// measurement continues; on at most `n_draws` images each. `progress` is called with the number of levels done.
     ///
     /// # Errors
     ///
@@ -69,14 +70,14 @@ impl RunFloors {
         path: &Path,
         dataset: &Dataset,
         dictionaries: &[Arc<TrainingImages>],
-        network: &NetworkConfig,
+        (network, class): (&NetworkConfig, Option<AttentionClass>),
         (n_draws, seed): (usize, u64),
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self> {
         let checksum = crc32fast::hash(dataset.pixels());
         let patch_side = network.receptive_field();
-        let is_of_this_run = |found: &Self| {
+        let is_of_these_draws = |found: &Self| {
             (found.format, found.checksum, found.patch_side, found.n_draws, found.seed)
                 == (FORMAT, checksum, patch_side, n_draws, seed)
                 && found.levels.iter().zip(LEVELS).all(|(level, t)| level.t == t)
@@ -85,23 +86,31 @@ impl RunFloors {
             Self { format: FORMAT, checksum, patch_side, n_draws, seed, levels: Vec::new() };
         let saved = Self::read(path);
         // Floors of other draws, as 'mosaic compare --set' asks for, leave the run's own alone.
-        let may_write = saved.as_ref().is_none_or(is_of_this_run);
-        let mut floors = saved.filter(is_of_this_run).unwrap_or(nothing);
-        if floors.levels.len() >= LEVELS.len() {
-            return Ok(floors);
-        }
-        let machines = FloorMachine::all(dictionaries, network.padding, patch_side)
+        let may_write = saved.as_ref().is_none_or(is_of_these_draws);
+        let machines = FloorMachine::all(dictionaries, network.padding, patch_side, class)
             .context("building the machines whose errors are floors")?;
-        for t in &LEVELS[floors.levels.len()..] {
-            let level = network.schedule.level(*t);
-            let floor =
-                LevelFloor::measure(dataset, &machines, level, Draws::AtMost(n_draws), seed, stop)?;
-            floors.levels.push(FloorErrors::from(floor));
+        let mut floors = saved.filter(is_of_these_draws).unwrap_or(nothing);
+        for (index, t) in LEVELS.into_iter().enumerate() {
+            let found = floors.levels.get(index);
+            let is_missing = |machine: &&FloorMachine| {
+                found.is_none_or(|found| !found.errors.contains_key(&machine.name))
+            };
+            let missing: Vec<&FloorMachine> = machines.iter().filter(is_missing).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let (level, draws) = (network.schedule.level(t), Draws::AtMost(n_draws));
+            let floor = LevelFloor::measure(dataset, missing, level, draws, seed, stop)?;
+            let measured = FloorErrors::from(floor);
+            match floors.levels.get_mut(index) {
+                Some(found) => found.errors.extend(measured.errors),
+                None => floors.levels.push(measured),
+            }
             if may_write {
                 write_output(path, serde_json::to_string(&floors)?.as_bytes())
                     .with_context(|| format!("writing '{}'", path.display()))?;
             }
-            progress(floors.levels.len());
+            progress(index + 1);
         }
         Ok(floors)
     }

@@ -45,13 +45,13 @@ impl Trained {
             &self.run.floors_path(),
             &self.dataset,
             self.machine_set.dictionaries(),
-            config,
+            (config, self.machine_set.optimal_class()),
             (n_draws.max(2), self.experiment.noise_seed),
             stop,
             progress,
         )?;
         let n = floors.n_draws();
-        let (class_floor, bound) = class_floor(config);
+        let (class_floor, bound) = class_floor(config, &floors);
         let held_out = self.held_out(n);
         let levels =
             network_excess(&self.network, &self.dataset, held_out.as_ref(), &floors, n, stop)

@@ -18,13 +18,19 @@ const HELD_OUT_SHARE: usize = 4;
 /// Held-out images per noise level, if there are as many draws.
 const HELD_OUT_MIN: usize = 16;
 
+/// The machine whose error is the best known of a class with attention.
+const OPTIMUM: &str = "attention-optimal";
+
 /// The machine whose error is the floor of a network's class, by its name in [`RunFloors`].
 ///
 /// A network without attention, group normalisation or pooling is local and equivariant: `els` with circular padding,
-/// `bbels` with zeros. An attention layer makes the class larger: the same machines then give an upper bound of its
-/// floor. Group normalisation sees the whole image, and pooling (UNet) breaks the symmetry under translations: `es` and
+/// `bbels` with zeros. An attention layer makes the class larger: `attention-optimal`, where it was measured, is an upper
+/// bound of its floor, and the same machines are further above it. Group normalisation sees the whole image, and pooling (UNet) breaks the symmetry under translations: `es` and
 /// `ideal` give lower bounds.
-pub fn class_floor(network: &NetworkConfig) -> (&'static str, Bound) {
+pub fn class_floor(network: &NetworkConfig, floors: &RunFloors) -> (&'static str, Bound) {
+    if floors.levels.iter().any(|level| level.errors.contains_key(OPTIMUM)) {
+        return (OPTIMUM, Bound::Upper);
+    }
     let name = match (&network.architecture, network.group_norm, network.padding) {
         (Architecture::UNet { .. }, _, _) | (_, true, Padding::Zeros) => "ideal",
         (_, true, Padding::Circular) => "es",
@@ -54,7 +60,7 @@ pub fn network_excess(
     stop: &AtomicBool,
 ) -> Result<Vec<LevelExcess>, DenoiseError> {
     let config = network.network().config();
-    let (name, _) = class_floor(config);
+    let (name, _) = class_floor(config, floors);
     // The draws of the machine that the network is compared with; see `FloorMachine::all`.
     let translation = match config.padding {
         Padding::Circular if name != "ideal" => Translation::Circular,

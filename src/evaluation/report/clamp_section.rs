@@ -57,7 +57,7 @@ impl<'a> ClampFigures<'a> {
         let machines: Vec<String> = shares.collect();
         let title = "The clamp";
         let text = format!(
-            "Values of x0hat outside the pixel range at the network's own states, least and largest share over steps: {network} (clamped to the range if network.clamp is set), {} (machines are not clamped). clamp.csv has them step by step.\n\n",
+            "Values of x0hat outside the pixel range at the network's own states, least and largest share over steps: {network} (clamped to the range if network.clamp is set), {} (of machines, only attention-optimal is clamped, as its network is). clamp.csv has them step by step.\n\n",
             machines.join(", ")
         );
         if self.agreement.is_empty() {

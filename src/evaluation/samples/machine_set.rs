@@ -1,11 +1,13 @@
 //! The score machines of an experiment, ready to be sampled beside a network.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
+use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
     AttentionProvider, Machine, Precision, RecordedAttention, TheoryError, TrainingImages,
@@ -109,6 +111,37 @@ impl MachineSet {
         let mut same = self.with_machines(machines)?;
         same.ddim.n_steps = n_steps;
         Ok(same)
+    }
+
+    /// The machines that can be sampled at once, without `attention-optimal` while it is being solved, and without those in
+    /// `left_out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with_machines`].
+    pub fn solved_except(&self, left_out: &BTreeSet<String>) -> Result<Self, TheoryError> {
+        let is_solved = |entry: &&MachineEntry| {
+            !left_out.contains(&entry.machine.name) && entry.ready.iter().all(Machine::is_solved)
+        };
+        let copy = |entry: &MachineEntry| {
+            let ready = entry.ready.iter().map(|ready| ready.with_spec(ready.spec().clone()));
+            let ready = ready.collect::<Result<_, _>>()?;
+            Ok(MachineEntry { machine: entry.machine.clone(), ready })
+        };
+        let entries = self.entries.iter().filter(is_solved).map(copy);
+        Ok(Self {
+            ddim: self.ddim,
+            dictionaries: self.dictionaries.clone(),
+            entries: entries.collect::<Result<_, TheoryError>>()?,
+        })
+    }
+
+    /// The class of `attention-optimal`, if that is among the machines.
+    pub fn optimal_class(&self) -> Option<AttentionClass> {
+        self.machines().find_map(|machine| match machine.spec.kind {
+            MachineKind::OptimalAttention(class) => Some(class),
+            _ => None,
+        })
     }
 
     pub fn ddim(&self) -> Ddim {
