@@ -32,7 +32,7 @@ pub struct CompareArgs {
     /// Judged samples of each network (crafted sets); at least as many as seeds.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub samples: u32,
-    /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; repeatable.
+    /// Change a theory.*, calibrate.*, compare.* or diffusion.* setting of the runs; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Use the machines' settings as given, without calibration.
