@@ -100,8 +100,9 @@ fn every_kept_checkpoint_is_sampled_and_can_be_compared_by_hand() {
         stderr(&refused)
     );
     let file = lab.place.path().join("s.safetensors").display().to_string();
-    let words = printed(&lab, &["sample", &id, "--at-step", "10", "--out", &file]);
-    assert!(words.contains("16 samples of step 10"), "{words}");
+    let sampled = lab.mosaic(&["sample", &id, "--at-step", "10", "--out", &file]);
+    let words = stdout(&sampled) + &stderr(&sampled);
+    assert!(sampled.status.success() && words.contains("16 samples of step 10"), "{words}");
     let refused = lab.mosaic(&["sample", &id, "--at-step", "15", "--out", &file]);
     let words = stderr(&refused);
     assert!(words.contains("no checkpoint of step 15; it has those of 10, 20, 30"), "{words}");
