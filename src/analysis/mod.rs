@@ -14,5 +14,6 @@ mod texture_finder;
 mod connected_components;
 pub mod provenance_statistics;
 pub mod nearest_training_image;
+pub mod training_time_scales;
 pub mod excess_over_floor;
 pub mod agreement_ceiling;

@@ -1,17 +1,36 @@
-//! Detects copies among samples of real images: the nearest training image over all circular shifts.
+//! Detects copies among samples of real images: the nearest training image, at its place or over all circular shifts.
 //!
 //! Somepalli-style ratio test: a sample is called a copy if its nearest training image is less than a third as
 //! far as the second nearest *other* one, `d1 / d2 < 1/3` (L2 distances). Shifts are included because a
 //! translation-equivariant network may copy an image to another position. Images that are each other's circular shifts
-//! count as one: otherwise a copy of either would be as near to the other, and never called a copy.
+//! count as one: otherwise a copy of either would be as near to the other, and never called a copy. Bonnaire et al.
+//! (2505.17638) use the same ratio without shifts ([`Shifts::None`]), and so do comparisons with them.
 
 use rayon::prelude::*;
 
 use crate::dataset::Dataset;
-use crate::image::from_byte;
+use crate::image::{ImageShape, from_byte};
 
 /// Below this ratio a sample counts as a copy.
 pub const COPY_RATIO: f64 = 1.0 / 3.0;
+
+/// Where a training image may be found in a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shifts {
+    /// At its own place only.
+    None,
+    /// At every circular shift.
+    Every,
+}
+
+impl Shifts {
+    fn n(self, shape: ImageShape) -> usize {
+        match self {
+            Self::None => 1,
+            Self::Every => shape.n_pixels(),
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearest {
@@ -32,12 +51,12 @@ impl Nearest {
 }
 
 /// The nearest training image of `sample` (`[C, H, W]`); `None` if there is none or the sample is not
-/// finite. Costs `N * (C H W) * H W` operations, spread over threads.
+/// finite. Costs `N * (C H W)` operations for each of the shifts, spread over threads.
 ///
 /// # Panics
 ///
 /// If `sample` does not have the shape of the training images.
-pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
+pub fn nearest(sample: &[f64], dataset: &Dataset, shifts: Shifts) -> Option<Nearest> {
     let shape = dataset.shape();
     assert_eq!(sample.len(), shape.n_values(), "a sample shaped like the training images");
     if sample.iter().any(|v| !v.is_finite()) {
@@ -48,7 +67,7 @@ pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
         .map(|index| {
             let image: Vec<f64> = dataset.image(index).iter().map(|&b| from_byte(b)).collect();
             let mut least = (f64::INFINITY, 0);
-            for shift in 0..shape.n_pixels() {
+            for shift in 0..shifts.n(shape) {
                 let at = (shift / shape.width, shift % shape.width);
                 let d = squared_distance(sample, &image, at, shape.height, shape.width, least.0);
                 if d < least.0 {
@@ -62,7 +81,7 @@ pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
     let is_other = |&(i, (d, _)): &(usize, &(f64, usize))| {
         // Shifts of one image are equally far at their best shifts, up to rounding.
         let may_be_shifted = (d - d1).abs() <= 1e-9 * (1.0 + d1);
-        i != image && !(may_be_shifted && are_shifts(dataset, image, i))
+        i != image && !(may_be_shifted && are_shifts(dataset, image, i, shifts))
     };
     let others = best.iter().enumerate().filter(is_other).map(|(_, (d, _))| *d);
     let d2 = others.min_by(f64::total_cmp);
@@ -74,12 +93,12 @@ pub fn nearest(sample: &[f64], dataset: &Dataset) -> Option<Nearest> {
     })
 }
 
-/// Whether one training image is a circular shift of another.
-fn are_shifts(dataset: &Dataset, a: usize, b: usize) -> bool {
+/// Whether one training image is another at one of the shifts.
+fn are_shifts(dataset: &Dataset, a: usize, b: usize, shifts: Shifts) -> bool {
     let shape = dataset.shape();
     let values = |index| dataset.image(index).iter().map(|&b| f64::from(b)).collect::<Vec<_>>();
     let (a, b) = (values(a), values(b));
-    (0..shape.n_pixels()).any(|shift| {
+    (0..shifts.n(shape)).any(|shift| {
         let at = (shift / shape.width, shift % shape.width);
         squared_distance(&a, &b, at, shape.height, shape.width, f64::INFINITY) == 0.0
     })
@@ -112,7 +131,6 @@ fn squared_distance(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::ImageShape;
 
     fn noise_set() -> Dataset {
         let pixels: Vec<u8> =
@@ -126,7 +144,7 @@ mod tests {
         let image = data.batch(3, 1).into_values();
         let shifted: Vec<f64> =
             (0..36).map(|i| image[(i / 6 + 4) % 6 * 6 + (i % 6 + 1) % 6]).collect();
-        let found = nearest(&shifted, &data).unwrap();
+        let found = nearest(&shifted, &data, Shifts::Every).unwrap();
         assert_eq!((found.image, found.shift, found.distance), (3, (2, 5), 0.0));
         assert!(found.is_copy());
     }
@@ -138,7 +156,21 @@ mod tests {
         let shifted = (0..36).map(|i| image[(i / 6 + 4) % 6 * 6 + (i % 6 + 1) % 6]);
         let pixels: Vec<u8> = data.pixels().iter().copied().chain(shifted).collect();
         let twice = Dataset::new("noise", data.shape(), pixels, None);
-        let found = nearest(data.batch(3, 1).values(), &twice).unwrap();
+        let found = nearest(data.batch(3, 1).values(), &twice, Shifts::Every).unwrap();
+        assert!(found.is_copy(), "{found:?}");
+    }
+
+    #[test]
+    fn at_its_own_place_a_shifted_image_is_no_copy_and_two_equal_images_count_as_one() {
+        let data = noise_set();
+        let image = data.image(3).to_vec();
+        let shifted: Vec<f64> =
+            (0..36).map(|i| from_byte(image[(i / 6 + 4) % 6 * 6 + (i % 6 + 1) % 6])).collect();
+        assert!(!nearest(&shifted, &data, Shifts::None).unwrap().is_copy());
+        let pixels: Vec<u8> = data.pixels().iter().copied().chain(image).collect();
+        let twice = Dataset::new("noise", data.shape(), pixels, None);
+        let found = nearest(data.batch(3, 1).values(), &twice, Shifts::None).unwrap();
+        assert_eq!((found.image, found.shift), (3, (0, 0)));
         assert!(found.is_copy(), "{found:?}");
     }
 
@@ -148,7 +180,7 @@ mod tests {
         let (a, b) = (data.batch(0, 1), data.batch(1, 1));
         let between: Vec<f64> =
             a.values().iter().zip(b.values()).map(|(a, b)| (a + b) / 2.0).collect();
-        assert!(!nearest(&between, &data).unwrap().is_copy());
-        assert!(nearest(&[f64::NAN; 36], &data).is_none());
+        assert!(!nearest(&between, &data, Shifts::Every).unwrap().is_copy());
+        assert!(nearest(&[f64::NAN; 36], &data, Shifts::Every).is_none());
     }
 }

@@ -33,12 +33,16 @@ pub struct CompareArgs {
     /// Judged samples of each network (crafted sets); at least as many as seeds.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub samples: u32,
-    /// Change a theory.*, calibrate.* or diffusion.* setting of the runs; repeatable.
+    /// Change a theory.*, calibrate.*, compare.* or diffusion.* setting of the runs; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Use the machines' settings as given, without calibration.
     #[arg(long)]
     pub uncalibrated: bool,
+    /// Training step of the checkpoint to compare [default: the newest]; training.keep_every keeps earlier ones. Needs
+    /// --out: a run's own report is of its newest checkpoint.
+    #[arg(long, value_name = "STEP", requires = "out")]
+    pub at_step: Option<u64>,
     /// Directory for the reports, one folder per run [default: replace each run's own report].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -56,7 +60,7 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         errorln!("run {} ({} of {})", run.id, index + 1, runs.len());
-        let trained = Trained::open(&run.dir, &args.settings)?;
+        let trained = Trained::open_at(&run.dir, &args.settings, args.at_step)?;
         trained.solver.watch(progress_bar::of_solving(stop.clone()));
         trained.notes.iter().for_each(|note| errorln!("{note}"));
         let folder = match &args.out {
@@ -94,10 +98,18 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
             .write(&folder.join("calibration.json"))
             .with_context(|| format!("writing into '{}'", folder.display()))?;
     }
-    let final_loss = trained.run.status().and_then(|status| status.loss);
+    // What the run's status and its other checkpoints say is about its end.
+    let at_end = args.at_step.is_none();
+    let status = trained.run.status().filter(|_| at_end);
+    let final_loss = status.and_then(|status| status.loss);
     let (calibration, levels) = (calibration.as_ref(), LossByLevel::default());
     let mut progress = |done| errorln!("floors: {done} of {} noise levels", LEVELS.len());
     let floors = trained.floors(stop, &mut progress).context("measuring the floors")?;
+    let mut progress = |done, n| errorln!("copies over training: {done} of {n} checkpoints");
+    let over_training = match at_end {
+        true => trained.over_training(stop, &mut progress).context("looking at the checkpoints")?,
+        false => Vec::new(),
+    };
     let context = ReportContext::new(
         trained,
         &machine_set,
@@ -105,6 +117,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         final_loss,
         &levels,
         floors.as_ref(),
+        &over_training,
     )?;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let mut progress = |done| errorln!("{done} of {n} held-out seeds");
@@ -119,14 +132,14 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
 }
 
 /// The calibration of the run's network and machines. What the run's own calibration holds is taken from there if no
-/// setting was changed, and a new fit becomes part of it. `None` if calibrate.seeds is 0.
+/// setting was changed and the network is that of the newest checkpoint, and a new fit becomes part of it. `None` if calibrate.seeds is 0.
 fn calibration(
     trained: &Trained,
     args: &CompareArgs,
     stop: &AtomicBool,
 ) -> Result<Option<Calibration>> {
     let path = trained.run.calibration_path();
-    let is_plain = args.settings.is_empty();
+    let is_plain = args.settings.is_empty() && args.at_step.is_none();
     let saved = if is_plain { Calibration::read(&path)? } else { None };
     let mut progress = |what: &str| errorln!("calibrating {what}");
     let found = trained

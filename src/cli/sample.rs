@@ -33,6 +33,9 @@ pub struct SampleArgs {
     /// Sampling steps [default: the run's own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub steps: Option<u32>,
+    /// Training step of the checkpoint to sample [default: the newest]; training.keep_every keeps earlier ones.
+    #[arg(long, value_name = "STEP")]
+    pub at_step: Option<u64>,
     /// Output: .safetensors (tensors 'seeds' and 'samples') or .png (few samples next to their seeds, many as a
     /// gallery). A device or pipe such as /dev/stdout gets tensors.
     #[arg(long, value_name = "FILE")]
@@ -57,7 +60,7 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
         bail!("'{}' must end in .safetensors or .png", args.out.display());
     }
     let run = paths.run(&args.run)?;
-    let trained = Trained::open(&run.dir, &[])?;
+    let trained = Trained::open_at(&run.dir, &[], args.at_step)?;
     let experiment = &trained.experiment;
     seen_held_out_seeds::record(&run.dir, experiment.noise_seed, &args.seeds, "sample")
         .context("recording the seeds as seen")?;

@@ -262,6 +262,9 @@ section! {
     /// noised images per noise level on which the network's error is compared with its floor (fewer for large data sets);
     /// 0: no floors
     floor_draws: usize = 512, Accepted::Integer { min: 0, max: 10_000 };
+    /// samples at every checkpoint that is kept (training.keep_every), for the copies of training images among them by
+    /// training step, and noised images per noise level for the errors beside them; 0: none
+    checkpoint_samples: usize = 0, Accepted::Integer { min: 0, max: NoiseSeeds::HELD_OUT_MAX as i64 };
 }
 
 /// Candidate settings of a machine's calibration: every combination that applies to the machine.

@@ -27,6 +27,8 @@ pub enum Analysis {
     Locality,
     /// When do networks copy their training images?
     Copying,
+    /// When during training do networks copy their training images?
+    Memorisation,
 }
 
 /// Differences up to which figures count as equal, in statements that say that something has no effect or happens as often.

@@ -134,7 +134,7 @@ impl Trained {
         };
         let machine_rates =
             samples.machines.iter().map(|(name, batch)| (name.clone(), rates(batch))).collect();
-        let mut mosaic_figures = vec![mosaics.figures("network", &samples.network)?];
+        let mut mosaic_figures = vec![mosaics.figures("network", &judged)?];
         for (name, batch) in &samples.machines {
             mosaic_figures.push(mosaics.figures(name, batch)?);
         }

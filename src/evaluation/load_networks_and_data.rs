@@ -8,6 +8,7 @@ use candle_core::Device;
 
 use crate::config::{Experiment, SettingError};
 use crate::dataset::{self, Dataset};
+use crate::network::Network;
 use crate::network::network_config::NetworkConfig;
 use crate::runs::run_dir::RunDir;
 use crate::training::checkpoint::{self, Latest};
@@ -77,12 +78,44 @@ pub fn load_network(
     run: &Path,
     network: &NetworkConfig,
     device: &Device,
-) -> Result<(u64, crate::network::Network)> {
+) -> Result<(u64, Network)> {
     let Latest { found, .. } = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
     let Some((place, saved)) = found else {
         bail!("run '{}' has no complete checkpoint yet", RunDir::open(run).id());
     };
+    Ok((place.step, averaged_network(&saved, network, device)?))
+}
+
+/// The averaged network of a run's checkpoint of training step `step`.
+///
+/// # Errors
+/// If the run has no checkpoint of that step, or it is damaged, or its weights do not fit the configuration.
+pub fn load_network_at(
+    run: &RunDir,
+    step: u64,
+    network: &NetworkConfig,
+    device: &Device,
+) -> Result<Network> {
+    let kept = checkpoint::list(&run.state_path())?;
+    let Some(place) = kept.iter().find(|kept| kept.step == step) else {
+        let steps: Vec<String> = kept.iter().rev().map(|kept| kept.step.to_string()).collect();
+        if steps.is_empty() {
+            bail!("run '{}' has no complete checkpoint yet", run.id());
+        }
+        bail!(
+            "run '{}' has no checkpoint of step {step}; it has those of {} (training.keep_every keeps more)",
+            run.id(),
+            steps.join(", ")
+        );
+    };
+    averaged_network(&place.load()?, network, device)
+}
+
+fn averaged_network(
+    saved: &checkpoint::Contents,
+    network: &NetworkConfig,
+    device: &Device,
+) -> Result<Network> {
     let source = crate::network::parameters::Source::Frozen(&saved.ema);
-    let network = crate::network::Network::build(network, source, candle_core::DType::F32, device)?;
-    Ok((place.step, network))
+    Ok(Network::build(network, source, candle_core::DType::F32, device)?)
 }

@@ -50,6 +50,14 @@ pub fn number(value: Option<f64>) -> String {
     cell(value.map(|value| format!("{value:.3}")))
 }
 
+/// A number with so many decimals and the ends of its interval, if it has one.
+pub fn with_ends(value: f64, ends: Option<[f64; 2]>, decimals: usize) -> String {
+    match ends {
+        Some([low, high]) => format!("{value:.decimals$} [{low:.decimals$}, {high:.decimals$}]"),
+        None => format!("{value:.decimals$}"),
+    }
+}
+
 /// The judged rate called `name` with its interval; a dash without one.
 pub fn rate_cell(rates: &Rates, name: &str) -> String {
     let found = rates.named().into_iter().find(|(other, _)| *other == name);

@@ -1,4 +1,4 @@
-//! A run's network from its newest checkpoint, with its data set and machines: for sampling, calibrating and comparing
+//! A run's network from its newest checkpoint or an earlier one, with its data set and machines: for sampling, calibrating and comparing
 //! without training.
 
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use super::load_networks_and_data::{load_network, network_of};
+use super::load_networks_and_data::{load_network, load_network_at, network_of};
 use super::samples::MachineSet;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
@@ -50,6 +50,14 @@ impl Trained {
     /// # Errors
     /// If the run has no whole checkpoint, its data set cannot be opened, or a change concerns the weights.
     pub fn open(run: &RunDir, changes: &[String]) -> Result<Self> {
+        Self::open_at(run, changes, None)
+    }
+
+    /// As [`Self::open`], of the checkpoint of this training step; `None`: of the newest.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and if there is no checkpoint of this step.
+    pub fn open_at(run: &RunDir, changes: &[String], step: Option<u64>) -> Result<Self> {
         let description = run_toml::read(&run.run_toml_path())?;
         let mut experiment = description.experiment.clone();
         experiment.set_pairs(changes)?;
@@ -58,7 +66,10 @@ impl Trained {
         let opened =
             open_devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
-        let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
+        let (step, network) = match step {
+            Some(step) => (step, load_network_at(run, step, &config, &opened.tensors)?),
+            None => load_network(run.path(), &config, &opened.tensors)?,
+        };
         let (machines, notes) = experiment.machines(&config);
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;

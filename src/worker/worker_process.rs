@@ -383,6 +383,14 @@ fn finish(
             levels: found.levels.clone(),
         }));
     }
+    let mut progress = |done, n| {
+        let message = format!("copies over training: {done} of {n} checkpoints");
+        board.update(|status| status.message = Some(message));
+    };
+    let over_training = match trained.over_training(stop, &mut progress) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
+        other => other.context("looking at the checkpoints")?,
+    };
     let context = ReportContext::new(
         &trained,
         &machine_set,
@@ -390,6 +398,7 @@ fn finish(
         loss,
         loss_by_level,
         floors.as_ref(),
+        &over_training,
     )?;
     let CompareSettings { seeds: n, samples: n_judged, .. } = trained.experiment.compare;
     let mut progress = |done| {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod calibration;
+mod checkpoints;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "no run goes on beside these tests")]
 mod common;

@@ -469,14 +469,17 @@ fn check_rates(folder: &Path, report: &Value, samples: &Samples, trained: &Train
 fn check_copies(report: &Value, samples: &Samples, trained: &Trained) {
     let (shape, side) = (trained.dataset.shape(), 12);
     let data = trained.dataset.batch(0, trained.dataset.len());
-    let network = samples.network[..N_SEEDS].iter().map(|way| &way.sample[..]).collect();
+    let network = samples.network.iter().map(|way| &way.sample[..]).collect();
     let mut all: Vec<(&str, Vec<&[f64]>)> = vec![("network", network)];
     for (name, made) in &samples.machines {
         all.push((name, made.iter().map(|seed| &seed.sample[..]).collect()));
     }
     assert_eq!(report["mosaics"].as_array().unwrap().len(), all.len());
     for ((who, images), found) in all.iter().zip(report["mosaics"].as_array().unwrap()) {
-        assert_eq!((&found["who"], &found["n"]), (&(*who).into(), &N_SEEDS.into()));
+        // All judged samples of the network, and all of the machines.
+        let n = if *who == "network" { N_JUDGED } else { N_SEEDS };
+        assert_eq!((&found["who"], &found["n"]), (&(*who).into(), &n.into()));
+        assert_eq!((images.len(), &found["n_patches"]), (n, &n.into()));
         let (mut n_copies, mut nearest) = (0, Vec::new());
         for image in images {
             let least = |training: &[f64]| {
@@ -501,6 +504,13 @@ fn check_copies(report: &Value, samples: &Samples, trained: &Trained) {
         }
         let median = quantile(&nearest, 0.5);
         check_close(found["distance"].as_f64().unwrap(), median, TOLERANCE, who);
+        // Conover's tables of the sign test: ranks 5 and 14 of 18, 6 and 16 of 21.
+        nearest.sort_by(f64::total_cmp);
+        let ranks = if n == 18 { [4, 13] } else { [5, 15] };
+        for (end, rank) in ranks.into_iter().enumerate() {
+            let found = found["intervals95"]["distance"][end].as_f64().unwrap();
+            check_close(found, nearest[rank], TOLERANCE, who);
+        }
     }
 }
 
@@ -573,17 +583,23 @@ fn check_page(page: &str, report: &Value, machines: &[NamedMachine]) {
         expected.push(found["chance"].as_f64().map_or("-".into(), |chance| format!("{chance:.2}")));
         assert_eq!(row[1..], expected);
     }
-    let rows = table(page, "## Mosaics and copies (the first 18 samples of each)");
+    let rows = table(page, "## Mosaics and copies");
     for (row, found) in rows.iter().zip(report["mosaics"].as_array().unwrap()) {
         let copies = [0, 1, 2].map(|at| value(&found["copies"][at]));
+        let with_ends = |key: &str, n: usize| {
+            let [low, high] = [0, 1].map(|at| value(&found["intervals95"][key][at]));
+            format!("{:.n$} [{low:.n$}, {high:.n$}]", value(&found[key]))
+        };
         let expected = [
             found["who"].as_str().unwrap().to_owned(),
+            found["n"].to_string(),
             format!("{:.2} [{:.2}, {:.2}]", copies[0], copies[1], copies[2]),
-            format!("{:.3}", value(&found["distance"])),
-            format!("{:.2}", value(&found["centres"])),
-            format!("{:.2}", value(&found["leading_share"])),
-            format!("{:.1}", value(&found["images_used"])),
-            format!("{:.1}", value(&found["region_area"])),
+            with_ends("distance", 3),
+            found["n_patches"].to_string(),
+            with_ends("centres", 2),
+            with_ends("leading_share", 2),
+            with_ends("images_used", 1),
+            with_ends("region_area", 1),
         ];
         assert_eq!(row[..], expected);
     }

@@ -65,9 +65,9 @@ impl Trained {
         }))
     }
 
-    /// Images that the network was not trained on, of the shape and the classes that it knows. `None` if there are none, or
+    /// Up to `n` images that the network was not trained on, of the shape and the classes that it knows. `None` if there are none, or
     /// if they cannot be read: files beyond the training subset may be damaged, and no result depends on them.
-    fn held_out(&self, n: usize) -> Option<Dataset> {
+    pub fn held_out(&self, n: usize) -> Option<Dataset> {
         let found = open_held_out(&self.experiment, n).ok().flatten()?;
         let n_classes = self.network.network().config().n_classes;
         let is_known = |&i: &usize| match (n_classes, found.labels()) {

@@ -60,6 +60,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "novel_by_chance": context.novel_by_chance.map(|share| json!({ "rate": share.estimate, "interval95": [share.low, share.high] })),
         "machine_rates": machine_rates,
         "mosaics": comparison.mosaics,
+        "over_training": context.over_training,
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": report.attention,
     })

@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use super::controls_section;
 use super::machine_settings_caption;
+use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
-use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or};
+use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or, with_ends};
 use crate::runs::event::{AttentionMetrics, LossByLevel};
 use crate::theory::machine_spec::AttentionSource;
 
@@ -23,6 +24,7 @@ pub fn page(report: &Report<'_>) -> String {
     text += &controls_section::section(&report.controls);
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
+    text += &over_training_section::section(context.over_training);
     if let Some(attention) = &report.attention {
         text += &attention_table(attention);
     }
@@ -224,26 +226,38 @@ fn rates_table(report: &Report<'_>) -> String {
 }
 
 fn mosaics_table(mosaics: &[MosaicFigures]) -> String {
-    let n = mosaics.first().map_or(0, |figures| figures.n);
-    let title = format!("Mosaics and copies (the first {n} samples of each)");
     let mut table = Table::new(
-        &title,
-        &["who", "copies", "distance", "patch centres", "leading image", "images used", "region"],
+        "Mosaics and copies (with 95% intervals over samples)",
+        &[
+            "who",
+            "n",
+            "copies",
+            "distance",
+            "n",
+            "patch centres",
+            "leading image",
+            "images used",
+            "region",
+        ],
     );
     for figures in mosaics {
+        let ends = &figures.intervals95;
+        let distance = figures.distance.map(|median| with_ends(median, ends.distance, 3));
         table.rows.push(vec![
             figures.who.clone(),
+            figures.n.to_string(),
             figures.copies().to_string(),
-            or_undefined(figures.distance),
-            format!("{:.2}", figures.centres),
-            format!("{:.2}", figures.leading_share),
-            format!("{:.1}", figures.images_used),
-            format!("{:.1}", figures.region_area),
+            text_or(distance, UNDEFINED),
+            figures.n_patches.unwrap_or(figures.n).to_string(),
+            with_ends(figures.centres, ends.centres, 2),
+            with_ends(figures.leading_share, ends.leading_share, 2),
+            with_ends(figures.images_used, ends.images_used, 1),
+            with_ends(figures.region_area, ends.region_area, 1),
         ]);
     }
     table.section()
         + &format!(
-            "\nCopies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
+            "\nn: samples searched, all of them for copies (fewer only of data sets so large that it would take minutes), the first for patches. Copies: the nearest training image, over all shifts, is less than a third as far as the second nearest. Distance: to the nearest, root mean square, median. Patch centres: pixels within {SAME_COLOUR} of the centre of their nearest training patch (Kamb & Ganguli, Theorem 4.1). Leading image: share of pixels whose nearest patch comes from the image most used. Region: pixels in a connected region from one image.\n\n"
         )
 }
 

@@ -11,6 +11,7 @@ use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::calibration::Calibration;
+use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::final_comparison_of_a_run::Comparison;
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::network_and_machines_of_run::Trained;
@@ -32,6 +33,8 @@ pub struct ReportContext<'a> {
     pub loss_by_level: &'a LossByLevel,
     /// The network's error by noise level beside the floors of its class, if they were measured.
     pub floors: Option<&'a NetworkFloors>,
+    /// The network's checkpoints, in order of training; empty if they were not looked at.
+    pub over_training: &'a [CheckpointFigures],
     /// The share of the rule's arrangements that are novel; `None` without a rule.
     pub novel_by_chance: Option<Interval>,
     /// Training steps done: fewer than planned if training ended early.
@@ -57,6 +60,7 @@ impl<'a> ReportContext<'a> {
         final_loss: Option<f64>,
         loss_by_level: &'a LossByLevel,
         floors: Option<&'a NetworkFloors>,
+        over_training: &'a [CheckpointFigures],
     ) -> Result<Self> {
         let Trained { run, experiment, .. } = trained;
         let novel_by_chance = match &trained.judge {
@@ -71,6 +75,7 @@ impl<'a> ReportContext<'a> {
             final_loss,
             loss_by_level,
             floors,
+            over_training,
             n_steps: trained.step,
             device: trained.device.clone(),
             n_parameters: trained.network.network().n_parameters(),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::report_figures::{Report, SHEET_ROWS};
-use super::{charts, controls_section, csv, json, markdown, report_samples};
+use super::{charts, controls_section, csv, json, markdown, over_training_section, report_samples};
 use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
@@ -25,6 +25,14 @@ impl Report<'_> {
         put("clamp.csv", self.clamp.csv())?;
         if let Some(floors) = self.context.floors {
             put("floors.csv", csv::floors(floors))?;
+        }
+        let over_training = self.context.over_training;
+        if !over_training.is_empty() {
+            put("over_training.csv", over_training_section::csv(over_training))?;
+            put("copies_over_training.csv", over_training_section::copies_csv(over_training))?;
+            let panels = over_training_section::panels(over_training);
+            let path = folder.join("over_training.png");
+            png_charts::write(&panels, 2, &path).map_err(io::Error::other)?;
         }
         let charts = charts::panels(self);
         png_charts::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;

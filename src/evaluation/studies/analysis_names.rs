@@ -2,7 +2,9 @@
 
 use super::run_results::RunResults;
 use super::verdict_of_finding::Reading;
-use super::{ablations, consistency, copying, locality, which_theory_predicts_which_network};
+use super::{
+    ablations, consistency, copying, locality, memorisation, which_theory_predicts_which_network,
+};
 use crate::config::{Analysis, Margins};
 
 /// Applies an analysis to the runs of a study. `margins` say up to which difference figures count as equal.
@@ -13,5 +15,6 @@ pub fn read(analysis: Analysis, margins: &Margins, runs: &[RunResults]) -> Readi
         Analysis::Ablations => ablations::read(runs, margins),
         Analysis::Locality => locality::read(runs),
         Analysis::Copying => copying::read(runs, margins),
+        Analysis::Memorisation => memorisation::read(runs),
     }
 }

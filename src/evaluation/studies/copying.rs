@@ -10,7 +10,7 @@ use crate::analysis::claim_tests::Claim;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Margins;
 use crate::config::experiment_settings::DatasetSettings;
-use crate::evaluation::markdown_table::{Table, cell, number};
+use crate::evaluation::markdown_table::{Table, cell, with_ends};
 
 /// Copies everything, whatever there is.
 const COPIER: &str = "ideal";
@@ -107,23 +107,29 @@ fn table(runs: &[RunResults]) -> Table {
     let head = [
         "run",
         "who",
+        "n",
         "copies",
         "distance to the nearest image",
         "pixels that are patch centres",
         "share of the leading image",
         "images used",
     ];
-    let mut table = Table::new("What samples are made of", &head);
+    let mut table = Table::new(
+        "What samples are made of (95% intervals over samples; n: searched for copies)",
+        &head,
+    );
     for run in runs {
         for found in &run.mosaics {
+            let ends = &found.intervals95;
             table.rows.push(vec![
                 run.arm.words(),
                 found.who.clone(),
+                found.n.to_string(),
                 cell(run.copies(&found.who)),
-                number(found.distance),
-                format!("{:.2}", found.centres),
-                format!("{:.2}", found.leading_share),
-                format!("{:.1}", found.images_used),
+                cell(found.distance.map(|median| with_ends(median, ends.distance, 3))),
+                with_ends(found.centres, ends.centres, 2),
+                with_ends(found.leading_share, ends.leading_share, 2),
+                with_ends(found.images_used, ends.images_used, 1),
             ]);
         }
     }
@@ -135,7 +141,7 @@ mod tests {
     use super::super::runs_for_tests::with_training_seeds;
     use super::super::verdict_of_finding::Verdict;
     use super::*;
-    use crate::evaluation::copies_and_mosaics::MosaicFigures;
+    use crate::evaluation::copies_and_mosaics::{MosaicFigures, MosaicIntervals};
 
     fn with(n: usize, copies: [f64; 3]) -> Vec<RunResults> {
         let figures = |who: &str, copies| MosaicFigures {
@@ -147,6 +153,8 @@ mod tests {
             leading_share: 0.0,
             images_used: 0.0,
             region_area: 0.0,
+            n_patches: Some(32),
+            intervals95: MosaicIntervals::default(),
         };
         let setting = format!("dataset.n={n}");
         let mut runs = with_training_seeds(&[&setting], &[("els", &[0.5])], [[0.0; 3]; 3]);

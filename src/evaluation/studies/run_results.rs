@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
 use crate::config::Arm;
-use crate::evaluation::{calibration::Calibration, copies_and_mosaics::MosaicFigures};
+use crate::evaluation::calibration::Calibration;
+use crate::evaluation::checkpoints_over_training::CheckpointFigures;
+use crate::evaluation::copies_and_mosaics::MosaicFigures;
 use crate::runs::run_dir::RunDir;
 
 /// A machine and its points (t, value).
@@ -27,6 +29,8 @@ pub struct RunResults {
     pub by_step: Vec<Curve>,
     pub calibration: Option<Calibration>,
     pub mosaics: Vec<MosaicFigures>,
+    /// The network's checkpoints, in order of training; empty if they were not looked at.
+    pub over_training: Vec<CheckpointFigures>,
 }
 
 impl RunResults {
@@ -44,6 +48,11 @@ impl RunResults {
         let report: Value = serde_json::from_str(&text("report.json")?)
             .with_context(|| format!("reading the report of run {}", run.id()))?;
         let mosaics = serde_json::from_value(report["mosaics"].clone());
+        let over_training = serde_json::from_value(report["over_training"].clone());
+        let mut over_training: Vec<CheckpointFigures> = over_training.unwrap_or_default();
+        if !over_training.is_empty() {
+            read_copies(&text("copies_over_training.csv")?, &mut over_training);
+        }
         Ok(Self {
             arm: arm.clone(),
             run: run.id(),
@@ -56,6 +65,7 @@ impl RunResults {
             })?,
             calibration: Calibration::read(&run.calibration_path())?,
             mosaics: mosaics.unwrap_or_default(),
+            over_training,
             report,
         })
     }
@@ -104,6 +114,12 @@ impl RunResults {
         self.mosaics.iter().find(|figures| figures.who == who).map(MosaicFigures::copies)
     }
 
+    /// Number of training images.
+    pub fn n_training_images(&self) -> u64 {
+        let wanted = self.arm.experiment.dataset.n.map_or(0, |n| n.get() as u64);
+        self.report["n_training_images"].as_u64().unwrap_or(wanted)
+    }
+
     /// A setting of the run, as `lab.toml` would have it.
     pub fn setting(&self, key: &str) -> String {
         let found = self.arm.experiment.entries().into_iter().find(|entry| entry.key == key);
@@ -130,6 +146,17 @@ fn interval(rates: &Value, name: &str) -> Option<Interval> {
         low: ends[0].as_f64()?,
         high: ends[1].as_f64()?,
     })
+}
+
+/// Adds which samples are copies, from `copies_over_training.csv`, whose lines are in the order of the checkpoints.
+fn read_copies(text: &str, checkpoints: &mut [CheckpointFigures]) {
+    for line in text.lines().skip(1) {
+        let (step, is_copy) = (line.split(',').next(), line.ends_with(",1"));
+        let step = step.and_then(|step| step.parse().ok());
+        if let Some(found) = checkpoints.iter_mut().find(|found| Some(found.step) == step) {
+            found.is_copy.push(is_copy);
+        }
+    }
 }
 
 /// The values of each machine, in the file's order, of which `read` finds the machine and one value in the first three
