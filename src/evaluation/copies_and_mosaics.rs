@@ -115,7 +115,7 @@ impl<'a> Mosaics<'a> {
     }
 
     /// Searches `samples`, `[B, C, H, W]`: all of them for copies unless the data set is so large that this would take
-    /// minutes, the first [`PATCH_SAMPLES_MAX`] for patches.
+    /// minutes, the first 32 for patches.
     ///
     /// # Errors
     ///
