@@ -7,7 +7,7 @@
 //! error fell less in four times the time.) All parameters descend together (SOAP).
 //!
 //! The result is compared with the local machine on other draws at fixed levels, and that machine is used around levels
-//! where its error is not larger. So the solution is no worse than that machine within the error of [`N_CHECKED`] draws.
+//! where its error is not larger. So the solution is no worse than that machine within the error of 128 draws a level.
 //! The function is parametrised and its error is not convex: it is an upper bound of the smallest error of the class.
 
 use std::f64::consts::PI;
