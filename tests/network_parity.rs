@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use mosaic_lab::diffusion::{Ddim, Schedule};
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding};
+use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding, Readout};
 use mosaic_lab::network::parameters::Source;
 use mosaic_lab::network::{AttentionDetail, Mode, Network, NetworkDenoiser, TensorMap};
 
@@ -57,6 +57,7 @@ fn cases() -> Vec<Case> {
             padding,
             group_norm: name.ends_with("_gn"),
             last_kernel,
+            readout: Readout::Linear,
             n_classes: name.ends_with("_cond").then_some(10),
             attention: None,
             output: Output::Noise,

@@ -21,7 +21,7 @@ use crate::dataset::Dataset;
 use crate::diffusion::Schedule;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::image::ImageShape;
-use crate::network::network_config::{Architecture, NetworkConfig, Output, Padding};
+use crate::network::network_config::{Architecture, NetworkConfig, Output, Padding, Readout};
 use crate::network::ops::operation_times;
 use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
@@ -208,6 +208,7 @@ pub(super) fn network(
         padding,
         group_norm: false,
         last_kernel: 3,
+        readout: Readout::Linear,
         n_classes: None,
         attention: None,
         output: Output::Velocity,

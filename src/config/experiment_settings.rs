@@ -18,7 +18,7 @@ use super::noise_seed_purposes::NoiseSeeds;
 use super::setting_choices::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
 use crate::diffusion::Schedule;
-use crate::network::network_config::{AttentionVariant, Output, Padding};
+use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::training::training_config::{
@@ -113,6 +113,9 @@ section! {
     group_norm: bool = false, Accepted::Boolean;
     /// kernel of the last convolution: 1 or 3
     last_kernel: usize = 1, Accepted::Odd { max: 3, or_zero: false };
+    /// before the last convolution: linear, nothing; relu, a convolution of 1x1 with a ReLU, so that the estimate is no
+    /// longer linear in what attention brings
+    readout: Readout = Readout::Linear, Accepted::Choice(Readout::VARIANTS);
     /// final self-attention layer over all pixels: none, softmax, or an ablation
     attention: Option<AttentionVariant> = Some(AttentionVariant::Softmax),
         Accepted::Choice(ATTENTION);

@@ -265,6 +265,7 @@ impl Experiment {
             padding: settings.padding,
             group_norm: settings.group_norm,
             last_kernel: settings.last_kernel,
+            readout: settings.readout,
             n_classes: if settings.conditional { n_classes } else { None },
             attention,
             output: settings.output,

@@ -8,7 +8,7 @@ use strum::VariantNames;
 use super::setting_value::Value;
 use crate::diffusion::Schedule;
 use crate::hardware::device_request::DeviceRequest;
-use crate::network::network_config::{AttentionVariant, Output, Padding};
+use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, OptimizerKind};
 
 /// A type of setting that can be converted to and from a [`Value`].
@@ -59,6 +59,7 @@ pub trait Word: Copy + std::str::FromStr + Into<&'static str> + VariantNames {}
 impl Word for Padding {}
 impl Word for AttentionVariant {}
 impl Word for Output {}
+impl Word for Readout {}
 impl Word for Schedule {}
 impl Word for ComputeType {}
 impl Word for OptimizerKind {}

@@ -210,7 +210,7 @@ fn ends(found: Option<Interval>) -> Option<[f64; 2]> {
 mod tests {
     use super::*;
     use crate::image::ImageShape;
-    use crate::network::network_config::{Architecture, Output};
+    use crate::network::network_config::{Architecture, Output, Readout};
 
     fn network(image: ImageShape) -> NetworkConfig {
         NetworkConfig {
@@ -220,6 +220,7 @@ mod tests {
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
+            readout: Readout::Linear,
             n_classes: None,
             attention: None,
             output: Output::Noise,

@@ -6,7 +6,7 @@ use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, M
 use super::basic_layers::{Conv, Norm};
 #[cfg(feature = "cudnn")]
 use super::gpu::predictor_of_network::BoundPredictor;
-use super::network_config::{Architecture, FIRST_KERNEL_RESNET, NetworkConfig, Output};
+use super::network_config::{Architecture, FIRST_KERNEL_RESNET, NetworkConfig, Output, Readout};
 use super::ops::convolution::Form;
 use super::ops::rows_bf16::Factors;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
@@ -16,6 +16,9 @@ use super::unet::UNet;
 use crate::image::ImageShape;
 use crate::simd::bf16::Bf16Instructions;
 
+/// Name of the layer between attention and the last convolution.
+pub(super) const READOUT: &str = "readout";
+
 /// A network with its parameters on one device.
 pub struct Network {
     config: NetworkConfig,
@@ -24,6 +27,7 @@ pub struct Network {
     embedding: Embedding,
     architecture: ArchitectureLayers,
     attention: Option<AttentionLayer>,
+    readout: Option<Conv>,
     last_norm: Option<Norm>,
     last: Conv,
     parameters: Vec<(String, Tensor)>,
@@ -85,6 +89,8 @@ impl Network {
             AttentionLayer::new(&mut builder, attention, features, config.padding)
         });
         let attention = attention.transpose()?;
+        let readout = || Conv::new(&mut builder, READOUT, (features, features), 1, config.padding);
+        let readout = (config.readout == Readout::Relu).then(readout).transpose()?;
         let (last_norm, last) = last_layers(&mut builder, config, features)?;
         Ok(Self {
             config: config.clone(),
@@ -93,6 +99,7 @@ impl Network {
             embedding,
             architecture,
             attention,
+            readout,
             last_norm,
             last,
             parameters: builder.finish()?,
@@ -208,6 +215,9 @@ impl Network {
         if let Some(attention) = &self.attention {
             (features, record) = attention.forward(&features, mode)?;
         }
+        if let Some(readout) = &self.readout {
+            features = readout.forward(&features, None, Form::Relu)?;
+        }
         if let Some(norm) = &self.last_norm {
             features = norm.forward(&features)?;
         }
@@ -318,6 +328,7 @@ mod tests {
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
+            readout: Readout::Linear,
             n_classes: None,
             attention: Some(AttentionConfig { variant, heads: 2, head_width: 3, normalise: true }),
             output: Output::Noise,

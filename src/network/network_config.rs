@@ -8,6 +8,19 @@ use crate::image::ImageShape;
 /// Side of the kernel of a ResNet's first convolution.
 pub const FIRST_KERNEL_RESNET: usize = 3;
 
+/// How a network without normalisation reads what its attention layer brought.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum Readout {
+    /// The last convolution alone: the estimate is linear in what attention brings.
+    #[default]
+    Linear,
+    /// A convolution of 1x1 with a ReLU before it: the estimate is a function of own patch and attended values jointly.
+    Relu,
+}
+
 /// A network's architecture and the images it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
@@ -20,6 +33,8 @@ pub struct NetworkConfig {
     pub group_norm: bool,
     /// Kernel of the last convolution: 3, or 1 to make the last layer pointwise.
     pub last_kernel: usize,
+    /// What lies between the attention layer and the last convolution.
+    pub readout: Readout,
     /// Number of classes of a class-conditional network.
     pub n_classes: Option<usize>,
     /// The final self-attention layer (paper F), before the last convolution.

@@ -227,7 +227,7 @@ mod tests {
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::network_config::{
-        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding, Readout,
     };
     use crate::random::noise_seeds;
 
@@ -239,6 +239,7 @@ mod tests {
             padding: Padding::Zeros,
             group_norm: false,
             last_kernel: 3,
+            readout: Readout::Linear,
             n_classes: Some(4),
             attention: None,
             output: Output::Noise,

@@ -17,14 +17,14 @@ use super::solution::Solution;
 use super::solution_file;
 use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
-use crate::network::network_config::{AttentionConfig, AttentionVariant};
+use crate::network::network_config::{AttentionConfig, AttentionVariant, Readout};
 use crate::theory::attention_optimal::{AttentionClass, OptimumSolver};
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::training_pixels::ImagePixels;
 
 /// Version of the solver: solutions of another one are not used.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Rng seed of the draws and of the first parameters.
 const SEED: u64 = 0;
 /// Principal components of the patches among the features.
@@ -152,8 +152,17 @@ impl CachedSolver {
     }
 
     /// The problem in words: what a solution depends on.
-    fn words(&self, attention: AttentionConfig, dictionary: &str) -> String {
-        format!("version {VERSION}: {} updates, {attention:?}, {dictionary}", self.n_updates)
+    fn words(
+        &self,
+        class: &AttentionClass,
+        attention: AttentionConfig,
+        dictionary: &str,
+    ) -> String {
+        let readout = if class.joint_readout { "joint" } else { "linear" };
+        let n_updates = self.n_updates;
+        format!(
+            "version {VERSION}: {n_updates} updates, {attention:?}, {readout} readout, {dictionary}"
+        )
     }
 }
 
@@ -205,12 +214,13 @@ impl OptimumSolver for CachedSolver {
             apart(make)
         })?;
         let (n_moments, n_channels) = (moments.n_moments(), images.shape().channels);
-        let sizes = FunctionSizes { n_moments, n_channels, attention };
+        let readout = if class.joint_readout { Readout::Relu } else { Readout::Linear };
+        let sizes = FunctionSizes { n_moments, n_channels, attention, readout };
         let moves = class.pool.border() == Border::Wrap;
         let draws = NoisedDraws { images, moves, seed: SEED };
         let n_updates = self.n_updates;
         let problem = Problem { draws, moments: &moments, sizes, n_updates };
-        let words = self.words(attention, &dictionary);
+        let words = self.words(class, attention, &dictionary);
         let solution = self.solutions.get_or_make(&words, || match problem.is_local() {
             true => Ok(Solution::LOCAL),
             false => apart(|| self.solve(&words, &problem)),
@@ -224,7 +234,7 @@ impl OptimumSolver for CachedSolver {
 
     fn is_solved(&self, class: &AttentionClass, k: usize, images: &ImagePixels) -> bool {
         let Ok(attention) = attention_of(class) else { return true };
-        let words = self.words(attention, &dictionary_of(class, k, images));
+        let words = self.words(class, attention, &dictionary_of(class, k, images));
         attention.variant == AttentionVariant::Identity
             || self.solutions.has(&words)
             || self.path(&words).exists()

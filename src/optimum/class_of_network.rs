@@ -1,10 +1,10 @@
 //! The class (C) of a network, if it has one.
 
-use crate::network::network_config::{Architecture, NetworkConfig, Padding};
+use crate::network::network_config::{Architecture, NetworkConfig, Padding, Readout};
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
-/// The class of local functions with one linear attention layer after them that holds `network`.
+/// The class of local functions with an attention layer after them, and a linear or joint readout, that holds `network`.
 ///
 /// # Errors
 ///
@@ -30,6 +30,7 @@ pub fn class_of_network(network: &NetworkConfig) -> Result<AttentionClass, &'sta
         head_width: attention.head_width,
         weights: attention.variant.into(),
         normalise: attention.normalise,
+        joint_readout: network.readout == Readout::Relu,
         clamp: network.clamp,
     })
 }

@@ -4,6 +4,7 @@
 //! h_0 = W psi + b                                       psi: scaled local features of a pixel
 //! h_{i+1} = h_i + relu( W_i (h_i + e_i(t)) + b_i )      i = 0..N_LAYERS
 //! f = h + e(t)        f' = f + o( A v(f) )              the network's own attention layer
+//! f' = relu( R f' + b )                                 with a joint readout (network.readout relu)
 //! x0hat = local + sigma down(f')
 //! ```
 //!
@@ -17,7 +18,7 @@ use super::local_features::LocalFeatures;
 use crate::diffusion::NoiseLevel;
 use crate::network::attention_layer::AttentionLayer;
 use crate::network::basic_layers::Conv;
-use crate::network::network_config::{AttentionConfig, Padding};
+use crate::network::network_config::{AttentionConfig, Padding, Readout};
 use crate::network::ops::convolution::Form;
 use crate::network::ops::rows_bf16::Factors;
 use crate::network::parameters::{Builder, NetworkError, Source};
@@ -43,6 +44,7 @@ pub struct FunctionSizes {
     /// Channels of an image.
     pub n_channels: usize,
     pub attention: AttentionConfig,
+    pub readout: Readout,
 }
 
 /// A function of the class.
@@ -50,6 +52,7 @@ pub struct FunctionOfClass {
     embedding: Embedding,
     body: ResNet,
     attention: AttentionLayer,
+    readout: Option<Conv>,
     down: Conv,
     parameters: Vec<(String, Tensor)>,
 }
@@ -96,7 +99,7 @@ impl FunctionOfClass {
     }
 
     fn build(sizes: FunctionSizes, source: Source<'_>) -> std::result::Result<Self, NetworkError> {
-        let FunctionSizes { n_moments, n_channels, attention } = sizes;
+        let FunctionSizes { n_moments, n_channels, attention, readout } = sizes;
         let place = (DType::F32, &Device::Cpu);
         let mut builder = Builder::new(source, place.0, place.1);
         let embedding = Embedding::new(&mut builder, WIDTH, TIME_SCALE, None, place)?;
@@ -110,9 +113,12 @@ impl FunctionOfClass {
         };
         let body = ResNet::new(&mut builder, body)?;
         let attention = AttentionLayer::new(&mut builder, attention, WIDTH, PADDING)?;
+        let widths = (WIDTH, WIDTH);
+        let relu = || Conv::new(&mut builder, "readout", widths, 1, PADDING);
+        let readout = (readout == Readout::Relu).then(relu).transpose()?;
         let down = Conv::new(&mut builder, DOWN, (WIDTH, n_channels), 1, PADDING)?;
         let parameters = builder.finish()?;
-        Ok(Self { embedding, body, attention, down, parameters })
+        Ok(Self { embedding, body, attention, readout, down, parameters })
     }
 
     /// The parameters to solve for.
@@ -149,7 +155,10 @@ impl FunctionOfClass {
         let times: Vec<f64> = features.levels.iter().map(|&level| time_of(level)).collect();
         let embedding = self.embedding.forward(&times, None)?;
         let body = self.body.forward(&features.scaled, &embedding, Factors::Full)?;
-        let (attended, record) = self.attention.forward(&body, mode)?;
+        let (mut attended, record) = self.attention.forward(&body, mode)?;
+        if let Some(readout) = &self.readout {
+            attended = readout.forward(&attended, None, Form::Relu)?;
+        }
         let change = self.down.forward(&attended, None, Form::Plain)?;
         let sigmas: Vec<f32> = features.levels.iter().map(|level| level.sigma() as f32).collect();
         let sigmas = Tensor::from_vec(sigmas, (times.len(), 1, 1, 1), &Device::Cpu)?;
@@ -176,10 +185,10 @@ mod tests {
     const N_PIXELS: usize = 6;
     const T: f64 = 0.4;
 
-    fn sizes(normalise: bool) -> FunctionSizes {
+    fn sizes(normalise: bool, readout: Readout) -> FunctionSizes {
         let variant = AttentionVariant::Softmax;
         let attention = AttentionConfig { variant, heads: 2, head_width: 4, normalise };
-        FunctionSizes { n_moments: 5, n_channels: 3, attention }
+        FunctionSizes { n_moments: 5, n_channels: 3, attention, readout }
     }
 
     fn features() -> LocalFeatures {
@@ -274,7 +283,10 @@ mod tests {
                     mixed[d] += weights[r] / total * v[r][d];
                 }
             }
-            let attended = sum(&f[p], &linear(parameters, "attention.o", &mixed));
+            let mut attended = sum(&f[p], &linear(parameters, "attention.o", &mixed));
+            if parameters.contains_key("readout.weight") {
+                attended = relu(&linear(parameters, "readout", &attended));
+            }
             let change = linear(parameters, DOWN, &attended);
             for c in 0..3 {
                 x0[c * N_PIXELS + p] = local[p][c] + sigma * change[c];
@@ -285,26 +297,28 @@ mod tests {
 
     #[test]
     fn the_function_is_that_of_the_class() {
-        let mut parameters =
-            FunctionOfClass::initial(sizes(false), 3).unwrap().parameters().unwrap();
-        for (seed, name) in ["weight", "bias"].into_iter().enumerate() {
-            let name = format!("{DOWN}.{name}");
-            let shape = parameters[&name].dims().to_vec();
-            let random = pseudo_random(&shape, seed as u64).to_dtype(DType::F32).unwrap();
-            parameters.insert(name, random);
-        }
-        let function = FunctionOfClass::frozen(sizes(false), &parameters).unwrap();
-        let features = features();
-        let mode = Mode::Evaluate(AttentionDetail::Nothing);
-        let (found, _) = function.forward(&features, mode).unwrap();
-        for (a, b) in doubles(&found).iter().zip(plain(&parameters, &features)) {
-            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        for readout in [Readout::Linear, Readout::Relu] {
+            let sizes = sizes(false, readout);
+            let mut parameters = FunctionOfClass::initial(sizes, 3).unwrap().parameters().unwrap();
+            for (seed, name) in ["weight", "bias"].into_iter().enumerate() {
+                let name = format!("{DOWN}.{name}");
+                let shape = parameters[&name].dims().to_vec();
+                let random = pseudo_random(&shape, seed as u64).to_dtype(DType::F32).unwrap();
+                parameters.insert(name, random);
+            }
+            let function = FunctionOfClass::frozen(sizes, &parameters).unwrap();
+            let features = features();
+            let mode = Mode::Evaluate(AttentionDetail::Nothing);
+            let (found, _) = function.forward(&features, mode).unwrap();
+            for (a, b) in doubles(&found).iter().zip(plain(&parameters, &features)) {
+                assert!((a - b).abs() < 1e-4, "{readout:?}: {a} {b}");
+            }
         }
     }
 
     #[test]
     fn the_first_function_is_the_local_machine() {
-        let function = FunctionOfClass::initial(sizes(true), 3).unwrap();
+        let function = FunctionOfClass::initial(sizes(true, Readout::Linear), 3).unwrap();
         let features = features();
         let (found, _) =
             function.forward(&features, Mode::Evaluate(AttentionDetail::Nothing)).unwrap();

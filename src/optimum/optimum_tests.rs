@@ -43,8 +43,15 @@ fn machine(kind: MachineKind, images: &Arc<TrainingImages>) -> Machine {
 }
 
 fn optimal(pool: Pool, heads: usize, weights: &'static str) -> MachineKind {
-    let class =
-        AttentionClass { pool, heads, head_width: 4, weights, normalise: true, clamp: false };
+    let class = AttentionClass {
+        pool,
+        heads,
+        head_width: 4,
+        weights,
+        normalise: true,
+        joint_readout: false,
+        clamp: false,
+    };
     MachineKind::OptimalAttention(class)
 }
 

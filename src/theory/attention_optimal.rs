@@ -29,6 +29,9 @@ pub struct AttentionClass {
     pub weights: &'static str,
     /// Whether features are normalised over channels before queries and keys.
     pub normalise: bool,
+    /// Whether a layer with a nonlinearity follows the attention: the estimate is then any function of a pixel's own patch
+    /// and what attention brings it.
+    pub joint_readout: bool,
     /// Whether estimates are held to the pixel range [-1, 1].
     pub clamp: bool,
 }

@@ -93,7 +93,7 @@ fn training_in_words(config: &TrainingConfig) -> String {
 #[cfg(test)]
 pub fn example_network() -> NetworkConfig {
     use crate::image::ImageShape;
-    use crate::network::network_config::{Architecture, Output, Padding};
+    use crate::network::network_config::{Architecture, Output, Padding, Readout};
 
     NetworkConfig {
         schedule: Schedule::default(),
@@ -102,6 +102,7 @@ pub fn example_network() -> NetworkConfig {
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 1,
+        readout: Readout::Linear,
         n_classes: None,
         attention: None,
         output: Output::Velocity,

@@ -301,7 +301,7 @@ mod tests {
     use crate::diffusion::Schedule;
     use crate::image::ImageShape;
     use crate::network::network_config::{
-        Architecture, AttentionConfig, AttentionVariant, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, Output, Padding, Readout,
     };
     use crate::simd::bf16::Bf16Instructions;
     use crate::training::training_config::{LossWeighting, example};
@@ -321,6 +321,7 @@ mod tests {
             padding: Padding::Circular,
             group_norm: false,
             last_kernel: 1,
+            readout: Readout::Linear,
             n_classes: None,
             attention: variant.map(|variant| AttentionConfig {
                 variant,

@@ -13,7 +13,7 @@ use mosaic_lab::network::gpu::command_plan::{
 };
 use mosaic_lab::network::gpu::compute_type::Storage;
 use mosaic_lab::network::network_config::{
-    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding, Readout,
 };
 use mosaic_lab::training::checkpoint_settings::DecidingSettings;
 use mosaic_lab::training::gpu_commands::GpuStep;
@@ -176,6 +176,7 @@ pub fn network(architecture: Architecture) -> NetworkConfig {
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 3,
+        readout: Readout::Linear,
         n_classes: None,
         attention: None,
         output: Output::Velocity,
@@ -192,15 +193,21 @@ pub fn attention(variant: AttentionVariant, normalise: bool) -> Option<Attention
     Some(AttentionConfig { variant, heads: 2, head_width: 4, normalise })
 }
 
-/// Networks with every attention variant that can be trained on GPUs.
-pub fn attentions() -> [NetworkConfig; 4] {
+/// Networks with every attention variant and readout that can be trained on GPUs.
+pub fn attentions() -> [NetworkConfig; 5] {
     use AttentionVariant::{Identity, Softmax, Uniform};
-    [(Softmax, true), (Softmax, false), (Uniform, true), (Identity, true)].map(
-        |(variant, normalise)| {
-            let attention = attention(variant, normalise);
-            NetworkConfig { attention, last_kernel: 1, ..network(resnet()) }
-        },
-    )
+    use Readout::{Linear, Relu};
+    [
+        (Softmax, true, Linear),
+        (Softmax, true, Relu),
+        (Softmax, false, Linear),
+        (Uniform, true, Relu),
+        (Identity, true, Linear),
+    ]
+    .map(|(variant, normalise, readout)| {
+        let attention = attention(variant, normalise);
+        NetworkConfig { attention, last_kernel: 1, readout, ..network(resnet()) }
+    })
 }
 
 pub fn images(shape: ImageShape) -> Arc<Dataset> {

@@ -4,7 +4,7 @@ use mosaic_lab::dataset::Dataset;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::copies_and_mosaics::Mosaics;
 use mosaic_lab::image::{ImageBatch, ImageShape};
-use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding};
+use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding, Readout};
 use mosaic_lab::random::noise_seeds;
 
 use crate::check_close;
@@ -84,6 +84,7 @@ fn figures_of_mosaics_are_those_of_a_search_over_all_patches() {
         padding: Padding::Circular,
         group_norm: false,
         last_kernel: 1,
+        readout: Readout::Linear,
         n_classes: None,
         attention: None,
         output: Output::Noise,

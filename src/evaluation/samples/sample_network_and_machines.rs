@@ -196,7 +196,7 @@ mod tests {
     use crate::image::ImageShape;
     use crate::network::Network;
     use crate::network::network_config::{
-        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding,
+        Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding, Readout,
     };
     use crate::random::noise_seeds;
     use crate::theory::machine_spec::{
@@ -222,6 +222,7 @@ mod tests {
             padding: Padding::Zeros,
             group_norm: false,
             last_kernel: 3,
+            readout: Readout::Linear,
             n_classes: Some(3),
             attention: Some(AttentionConfig { variant, heads: 2, head_width: 3, normalise: false }),
             output: Output::Noise,

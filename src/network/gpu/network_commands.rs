@@ -8,8 +8,9 @@ use super::layer_buffers::{Columns, Conv2d, Layers, Value};
 use super::parameter_layout::rounded;
 use super::supported_networks::check_supported;
 use crate::network::attention_layer::AttentionDetail;
+use crate::network::model::READOUT;
 use crate::network::network_config::{
-    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding, Readout,
 };
 use crate::network::ops::attention_statistics::N_FIGURES;
 use crate::network::ops::convolution::Form;
@@ -114,6 +115,11 @@ impl GpuNetwork {
         }
         if let Some(attention) = &config.attention {
             features = walk.attention(features, attention, watch.as_ref());
+        }
+        if config.readout == Readout::Relu {
+            let width = walk.layers.known[features.0].n_true;
+            let readout = walk.conv(READOUT, width, 1);
+            features = walk.layers.convolve(features, addend.take(), readout, Form::Relu);
         }
         let name = match &config.architecture {
             Architecture::ResNet { .. } if config.group_norm => {
@@ -303,6 +309,7 @@ mod tests {
             padding: Padding::Circular,
             group_norm,
             last_kernel: 3,
+            readout: Readout::Linear,
             n_classes: Some(4),
             attention: variant.map(|variant| AttentionConfig {
                 variant,
@@ -325,8 +332,15 @@ mod tests {
         ];
         for body in bodies {
             for group_norm in [false, true] {
-                for variant in [None, Some(Softmax), Some(Uniform), Some(Identity)] {
+                for (variant, readout) in [
+                    (None, Readout::Linear),
+                    (None, Readout::Relu),
+                    (Some(Softmax), Readout::Relu),
+                    (Some(Uniform), Readout::Linear),
+                    (Some(Identity), Readout::Linear),
+                ] {
                     let config = config(body.clone(), group_norm, variant);
+                    let config = NetworkConfig { readout, ..config };
                     let network = Network::new(&config, 1, &Device::Cpu).unwrap();
                     let mut expected: Vec<(String, Vec<usize>)> = network
                         .parameters()
