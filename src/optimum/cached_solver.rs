@@ -24,7 +24,7 @@ use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::training_pixels::ImagePixels;
 
 /// Version of the solver: solutions of another one are not used.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Rng seed of the draws and of the first parameters.
 const SEED: u64 = 0;
 /// Principal components of the patches among the features.

@@ -4,12 +4,13 @@
 //! h_0 = W psi + b                                       psi: scaled local features of a pixel
 //! h_{i+1} = h_i + relu( W_i (h_i + e_i(t)) + b_i )      i = 0..N_LAYERS
 //! f = h + e(t)        f' = f + o( A v(f) )              the network's own attention layer
-//! f' = relu( R f' + b )                                 with a joint readout (network.readout relu)
+//! f' := f' + relu( R f' + b )                           with a joint readout (network.readout relu)
 //! x0hat = local + sigma down(f')
 //! ```
 //!
 //! These are the network's own layers with convolutions of 1x1, on exact moments of the posterior over patches in place of
-//! pixels. `local` is the estimate of `els` or `bbels`, so g is `local + sigma down(f)` and the u of a head is its part of
+//! pixels; the sum in the readout only spares descent from passing everything through the ReLU. `local` is the estimate of
+//! `els` or `bbels`, so g is `local + sigma down(f)` and the u of a head is its part of
 //! `sigma down o v(f)`. `down` starts at zero: the first function is the local machine.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -157,7 +158,7 @@ impl FunctionOfClass {
         let body = self.body.forward(&features.scaled, &embedding, Factors::Full)?;
         let (mut attended, record) = self.attention.forward(&body, mode)?;
         if let Some(readout) = &self.readout {
-            attended = readout.forward(&attended, None, Form::Relu)?;
+            attended = readout.forward(&attended, None, Form::Residual)?;
         }
         let change = self.down.forward(&attended, None, Form::Plain)?;
         let sigmas: Vec<f32> = features.levels.iter().map(|level| level.sigma() as f32).collect();
@@ -285,7 +286,7 @@ mod tests {
             }
             let mut attended = sum(&f[p], &linear(parameters, "attention.o", &mixed));
             if parameters.contains_key("readout.weight") {
-                attended = relu(&linear(parameters, "readout", &attended));
+                attended = sum(&attended, &relu(&linear(parameters, "readout", &attended)));
             }
             let change = linear(parameters, DOWN, &attended);
             for c in 0..3 {
