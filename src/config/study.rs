@@ -15,7 +15,7 @@ use super::setting_value::Value;
 
 /// How the reports of a study's runs are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "lowercase")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Analysis {
     /// Networks with attention against the same networks without it: are samples consistent and creative?
     Consistency,
@@ -25,6 +25,8 @@ pub enum Analysis {
     Ablations,
     /// Do networks compute local posterior means, and with which patches?
     Locality,
+    /// Does the optimum of a class predict what each variant of attention and each readout does?
+    AttentionVariants,
     /// When do networks copy their training images?
     Copying,
     /// When during training do networks copy their training images?

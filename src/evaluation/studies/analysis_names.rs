@@ -3,7 +3,8 @@
 use super::run_results::RunResults;
 use super::verdict_of_finding::Reading;
 use super::{
-    ablations, consistency, copying, locality, memorisation, which_theory_predicts_which_network,
+    ablations, attention_variants, consistency, copying, locality, memorisation,
+    which_theory_predicts_which_network,
 };
 use crate::config::{Analysis, Margins};
 
@@ -13,6 +14,7 @@ pub fn read(analysis: Analysis, margins: &Margins, runs: &[RunResults]) -> Readi
         Analysis::Consistency => consistency::read(runs),
         Analysis::Theory => which_theory_predicts_which_network::read(runs, margins),
         Analysis::Ablations => ablations::read(runs, margins),
+        Analysis::AttentionVariants => attention_variants::read(runs, margins),
         Analysis::Locality => locality::read(runs),
         Analysis::Copying => copying::read(runs, margins),
         Analysis::Memorisation => memorisation::read(runs),

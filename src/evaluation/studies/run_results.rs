@@ -11,6 +11,7 @@ use crate::config::Arm;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::copies_and_mosaics::MosaicFigures;
+use crate::evaluation::report::report_samples::NetworkSamples;
 use crate::runs::run_dir::RunDir;
 
 /// A machine and its points (t, value).
@@ -29,6 +30,8 @@ pub struct RunResults {
     pub by_step: Vec<Curve>,
     pub calibration: Option<Calibration>,
     pub mosaics: Vec<MosaicFigures>,
+    /// The network's samples; `None` if they were not kept.
+    pub samples: Option<NetworkSamples>,
     /// The network's checkpoints, in order of training; empty if they were not looked at.
     pub over_training: Vec<CheckpointFigures>,
 }
@@ -65,6 +68,7 @@ impl RunResults {
             })?,
             calibration: Calibration::read(&run.calibration_path())?,
             mosaics: mosaics.unwrap_or_default(),
+            samples: NetworkSamples::read(&folder),
             over_training,
             report,
         })
@@ -112,6 +116,11 @@ impl RunResults {
     /// Share of samples that are copies of training images; `who` is `network` or a machine.
     pub fn copies(&self, who: &str) -> Option<Interval> {
         self.mosaics.iter().find(|figures| figures.who == who).map(MosaicFigures::copies)
+    }
+
+    /// The errors by noise level, as the report has them; empty without floors.
+    pub(super) fn floor_levels(&self) -> &[Value] {
+        self.report["floors"]["levels"].as_array().map_or(&[], Vec::as_slice)
     }
 
     /// Number of training images.

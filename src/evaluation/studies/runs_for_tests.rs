@@ -28,6 +28,7 @@ pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> Run
         by_step: Vec::new(),
         calibration: None,
         mosaics: Vec::new(),
+        samples: None,
         over_training: Vec::new(),
     }
 }
