@@ -7,7 +7,7 @@
 //!
 //! n counts updates. b2 = 0.99 instead of the usual 0.999: the lab's runs are short, and averaging over a
 //! hundred updates trained clearly faster in trials. candle's own optimiser keeps its moments private, so a run
-//! could not be resumed exactly.
+//! could not be resumed exactly. On the CPU, parameters are distributed over threads.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
@@ -63,7 +63,10 @@ impl Optimizer for AdamW {
         let n = self.n_updates as f64;
         let unbias = Unbias { mean: 1.0 - BETA_1.powf(n), square: 1.0 - BETA_2.powf(n) };
         let change = |slot: &mut Slot| slot.update(gradients, update, unbias);
-        self.slots.par_iter_mut().with_max_len(1).try_for_each(change)
+        if self.slots.iter().all(|slot| slot.parameter.device().is_cpu()) {
+            return self.slots.par_iter_mut().with_max_len(1).try_for_each(change);
+        }
+        self.slots.iter_mut().try_for_each(change)
     }
 
     /// The moments as `mean.NAME` and `square.NAME`.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Result, Var};
+use candle_core::{Result, Tensor, Var};
 use rayon::prelude::*;
 
 use crate::network::TensorMap;
@@ -49,7 +49,8 @@ impl Ema {
         let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
         let parameters: HashMap<&str, &Var> =
             parameters.iter().map(|(name, parameter)| (name.as_str(), parameter)).collect();
-        self.weights.par_iter_mut().try_for_each(|(name, average)| {
+        let is_cpu = parameters.values().all(|parameter| parameter.device().is_cpu());
+        let change = |(name, average): (&String, &mut Tensor)| {
             let Some(parameter) = parameters.get(name.as_str()) else { return Ok(()) };
             let parameter = parameter.as_tensor().detach();
             if parameter.device().is_cpu() {
@@ -57,7 +58,11 @@ impl Ema {
             }
             *average = ((&*average * decay)? + (parameter * (1.0 - decay))?)?;
             Ok(())
-        })
+        };
+        match is_cpu {
+            true => self.weights.par_iter_mut().try_for_each(change),
+            false => self.weights.iter_mut().try_for_each(change),
+        }
     }
 }
 
@@ -81,7 +86,7 @@ impl Change for TakeIn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     #[test]
     fn the_average_follows_its_formula() {
