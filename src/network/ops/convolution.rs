@@ -203,7 +203,7 @@ fn forward<T: Real>(
     let mut saved: Vec<&mut [bool]> = is_active.chunks_mut(n_out).collect();
     saved.resize_with(out.len() / n_out, Default::default);
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     images.for_each(|(index, ((out, image), saved))| {
         let addend = biases.before(index, geometry.c_in);
         let room = || convolution.room();

@@ -71,7 +71,7 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     let mut dbefore_groups: Vec<&mut [T]> = dbefore.chunks_mut(per_group * c_in).collect();
     dbefore_groups.resize_with(n_groups, Default::default);
     let groups = dx_groups.into_par_iter().zip(dbefore_groups).enumerate();
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     let sums: Vec<Sums<T>> = groups
         .map(|(group, (dx, dbefore))| {
             spare.with(

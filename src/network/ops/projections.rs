@@ -100,7 +100,7 @@ impl Operation<3> for Project {
         let (columns, planes) = (every(1, channels), every(n_pixels, channels));
         let out_rows = every(n_pixels, n_out);
         let room = || vec![T::ZERO; sizes.n_in()];
-        let spare = SpareBuffers::new();
+        let spare = SpareBuffers::default();
         images.for_each(|(out, x)| {
             spare.with(room, |normal| {
                 let looked_at = normalised(self.normalises, x, n_pixels, normal);
@@ -174,7 +174,7 @@ impl Operation<3> for InputGradient {
         let (rows, columns) = (every(1, channels), every(channels, n_out));
         let (planes, out_rows) = (every(n_pixels, n_out), every(n_pixels, channels));
         let room = || [vec![T::ZERO; sizes.n_in()], vec![T::ZERO; sizes.n_in()]];
-        let spare = SpareBuffers::new();
+        let spare = SpareBuffers::default();
         images.for_each(|((out, x), dout)| {
             spare.with(room, |[of_looking, of_values]| {
                 for (to, range) in [

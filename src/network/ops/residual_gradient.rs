@@ -45,7 +45,7 @@ pub fn backward<T: Real>(
     let layers = Layers::new(x, dout, saved, parameters, (geometries, factors), wants_dx);
     let batch = saved.len();
     let per_group = batch.div_ceil(n_groups(batch));
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     let groups: Vec<GroupSums<T>> = (0..batch.div_ceil(per_group))
         .into_par_iter()
         .map(|group| {

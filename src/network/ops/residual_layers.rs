@@ -173,7 +173,7 @@ fn forward<T: Real>(
     let layers = Layers::new(parameters, (geometries, factors), batch);
     let mut out = vec![T::ZERO; batch * last.n_out()];
     let images = out.par_chunks_mut(last.n_out()).zip(x.par_chunks(first.n_in())).enumerate();
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     let saved = images
         .map(|(index, (out, image))| {
             let make = || Buffers::new(&layers);

@@ -144,3 +144,51 @@ impl RowsWeightGradient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::network_config::Padding;
+    use crate::network::ops::tensor::check::pseudo_random;
+
+    /// The weight gradient of `n_images` images, in `T`.
+    fn gradient<T: Real>(geometry: &Geometry, n_images: usize) -> Vec<f64> {
+        let rows = RowsWeightGradient::new::<T>(geometry, Factors::Full);
+        let (mut room, mut sums) = (Room::default(), WeightSums::default());
+        // What an earlier gradient left in the buffers does not matter.
+        for n_images in [1, n_images] {
+            rows.start(&mut sums);
+            for seed in 0..n_images as u64 {
+                let image = |seed| {
+                    let n = geometry.n_pixels() * geometry.c_in;
+                    let values = pseudo_random(&[n], seed).to_vec1::<f64>().unwrap();
+                    let mut values: Vec<T> = values.into_iter().map(T::number).collect();
+                    values.resize(n + geometry.c_in, T::ZERO);
+                    values
+                };
+                rows.add(&image(seed), &image(100 + seed), &mut room, &mut sums);
+            }
+            let found = rows.finish(&mut room, &mut sums);
+            if n_images > 1 {
+                return found.into_iter().map(<T as candle_core::WithDType>::to_f64).collect();
+            }
+        }
+        unreachable!("more than one image")
+    }
+
+    #[test]
+    fn images_whose_tiles_are_one_product_have_the_sum_of_their_gradients() {
+        let padding = Padding::Circular;
+        let geometry = Geometry { c_in: 32, c_out: 32, height: 14, width: 14, kernel: 3, padding };
+        let rows = RowsWeightGradient::new::<f32>(&geometry, Factors::Full);
+        assert_eq!(rows.n_together, 2);
+        for n_images in [2, 3] {
+            let (found, exact) =
+                (gradient::<f32>(&geometry, n_images), gradient::<f64>(&geometry, n_images));
+            let largest = exact.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
+            for (a, b) in found.iter().zip(&exact) {
+                assert!((a - b).abs() < 1e-5 * largest, "{n_images} images: {a} is not {b}");
+            }
+        }
+    }
+}

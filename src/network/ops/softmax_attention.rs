@@ -276,7 +276,7 @@ fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
     let per_image = 3 * sizes.heads * sizes.per_head();
     let mut out = vec![T::ZERO; batch * sizes.heads * sizes.per_head()];
     let heads = out.par_chunks_mut(sizes.per_head()).enumerate();
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     heads.for_each(|(index, out)| {
         let room = || vec![T::ZERO; sizes.n_pixels * QUERIES];
         spare.with(room, |map| {
@@ -313,7 +313,7 @@ fn backward<T: Real>(qkv: &[T], dout: &[T], sizes: &Sizes) -> Vec<T> {
     let per_image = 3 * sizes.heads * per_head;
     let mut out = vec![T::ZERO; qkv.len()];
     let images = out.par_chunks_mut(per_image).zip(qkv.par_chunks(per_image));
-    let spare = SpareBuffers::new();
+    let spare = SpareBuffers::default();
     images.zip(dout.par_chunks(sizes.heads * per_head)).for_each(|((out, image), dout)| {
         spare.with(
             || Room::new(sizes),

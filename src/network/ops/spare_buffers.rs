@@ -9,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct SpareBuffers<B>(Mutex<Vec<B>>);
 
-impl<B> SpareBuffers<B> {
+impl<B> Default for SpareBuffers<B> {
     /// None yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(Mutex::new(Vec::new()))
     }
+}
 
+impl<B> SpareBuffers<B> {
     /// Runs `work` with buffers that were used before or that `make` makes: what they hold is unknown.
     pub fn with<R>(&self, make: impl FnOnce() -> B, work: impl FnOnce(&mut B) -> R) -> R {
         let all = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +34,7 @@ mod tests {
 
     #[test]
     fn buffers_are_made_only_while_none_is_spare() {
-        let spare = SpareBuffers::new();
+        let spare = SpareBuffers::default();
         let take = |work: &dyn Fn(&mut usize)| spare.with(|| 0, |buffer| work(buffer));
         take(&|buffer| *buffer += 1);
         take(&|outer| {
