@@ -23,6 +23,9 @@ pub struct PeerTiming {
     pub wall_ms: f64,
     /// PyTorch's version.
     pub torch: String,
+    /// The optimizer of a training step: AdamW also where SOAP was asked for and its package is not installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<String>,
 }
 
 impl PeerTiming {
@@ -163,8 +166,11 @@ mod tests {
     #[test]
     fn an_answer_holds_both_times_and_the_version() {
         let line = r#"{"wall_ms": 2.5, "cpu_ms": 5.0, "torch": "2.15.0"}"#;
-        let timing = PeerTiming { cpu_ms: 5.0, wall_ms: 2.5, torch: "2.15.0".to_owned() };
+        let (torch, optimizer) = ("2.15.0".to_owned(), None);
+        let timing = PeerTiming { cpu_ms: 5.0, wall_ms: 2.5, torch, optimizer };
         assert_eq!(answer(line), Ok(timing.clone()));
+        let line = r#"{"wall_ms": 2.5, "cpu_ms": 5.0, "torch": "2.15.0", "optimizer": "soap"}"#;
+        assert_eq!(answer(line).unwrap().optimizer.as_deref(), Some("soap"));
         assert_eq!(timing.times(2).cpu_ms, 10.0);
         assert!(answer("Killed").unwrap_err().starts_with("'Killed': "));
     }

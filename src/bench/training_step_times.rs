@@ -5,7 +5,8 @@
 //! step being data, forward, backward, AdamW and average; the attention operation alone, forward and
 //! backward, over 32x32 pixels of 64 channels in one head, in batches of 16; and the default experiment
 //! (`glyphs-attention`) with its own network, data, batch and settings. Each has a peer: the same step in PyTorch on the CPU,
-//! without making the data.
+//! with the same optimiser, without making the data. A time with SOAP is that of as many steps as SOAP has from one
+//! refresh of its eigenbases to the next, per step: the median of single steps would leave the refresh out.
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::network::ops::softmax_attention::attend;
 use crate::random::{Purpose, fill_normal, stream};
 use crate::training::Trainer;
 use crate::training::checkpoint_settings::DecidingSettings;
+use crate::training::soap::REFRESH_EVERY;
 use crate::training::training_config::{
     ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
 };
@@ -49,7 +51,7 @@ pub enum Net {
     Attention,
     /// The default experiment, `glyphs-attention` of the built-in lab file.
     Glyphs,
-    /// [`Self::Glyphs`] with AdamW, as its peer in PyTorch has it.
+    /// [`Self::Glyphs`] with AdamW.
     #[strum(serialize = "glyphs-adamw")]
     GlyphsAdamW,
     /// [`Self::ResNet`] with factors of bfloat16.
@@ -72,8 +74,12 @@ impl Net {
         let peer = match setup(self)? {
             Some(Setup { network, training, .. }) => {
                 let weighting: &str = training.weighting.into();
+                let optimizer = match training.optimizer {
+                    OptimizerKind::AdamW => "adamw",
+                    OptimizerKind::Soap => "soap",
+                };
                 Peer::training_step(&network, training.batch)
-                    .with(&format!("--weighting {weighting}"))
+                    .with(&format!("--weighting {weighting} --optimizer {optimizer}"))
             }
             None => Peer::new(STEP, "--net attention").with(&format!(
                 "--heads 1 --head-width {ATTENTION_CHANNELS} --size {SIDE} --batch {ATTENTION_BATCH}"
@@ -107,12 +113,12 @@ pub struct TrainTiming {
     pub peer: Option<PeerTiming>,
 }
 
-/// Times `repeats` steps, after two warm-up steps, in the current thread pool.
+/// Times `repeats` steps, or as many times ten with SOAP, after two warm-up steps, in the current thread pool.
 ///
 /// # Errors
 /// If a step fails.
 pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
-    let (batch, mut step) = step_of(net)?;
+    let (work, mut step) = step_of(net)?;
     reset_peak_memory();
     for _ in 0..2 {
         step()?;
@@ -120,19 +126,20 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
     let mut times = Times::default();
     let measurement = operation_times::start();
     for _ in 0..repeats.max(1) {
-        times.take(&mut step)?;
+        times.take(|| (0..work.n_steps).try_for_each(|_| step()))?;
     }
-    let per_step = 1e3 / repeats.max(1) as f64;
+    let n_steps = work.n_steps as f64;
+    let per_step = 1e3 / (repeats.max(1) as f64 * n_steps);
     let mut operations: Vec<_> =
         measurement.stop().into_iter().map(|(name, seconds)| (name, seconds * per_step)).collect();
     operations.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let wall_s = times.median_wall_s();
+    let wall_s = times.median_wall_s() / n_steps;
     Ok(TrainTiming {
         net: net.into(),
-        cpu_ms: times.median_cpu_s() * 1e3,
+        cpu_ms: times.median_cpu_s() * 1e3 / n_steps,
         wall_ms: wall_s * 1e3,
         peak_rss_mb: peak_memory_mb(),
-        samples_per_s: batch as f64 / wall_s,
+        samples_per_s: work.batch as f64 / wall_s,
         threads: rayon::current_num_threads(),
         operations,
         peer: None,
@@ -142,14 +149,26 @@ pub fn time_training(net: Net, repeats: usize) -> Result<TrainTiming> {
 /// Takes one step.
 type Step = Box<dyn FnMut() -> Result<()>>;
 
-/// The network's batch, and a function that takes one step.
-fn step_of(net: Net) -> Result<(usize, Step)> {
+/// What is timed at once.
+struct Repeat {
+    /// Images of a step.
+    batch: usize,
+    n_steps: u64,
+}
+
+/// What is timed at once, and a function that takes one step.
+fn step_of(net: Net) -> Result<(Repeat, Step)> {
     let Some(Setup { network, training, dataset }) = setup(net)? else {
-        return Ok((ATTENTION_BATCH, attention_step()?));
+        return Ok((Repeat { batch: ATTENTION_BATCH, n_steps: 1 }, attention_step()?));
     };
-    let (batch, settings) = (training.batch, DecidingSettings::default());
+    let n_steps = match training.optimizer {
+        OptimizerKind::AdamW => 1,
+        OptimizerKind::Soap => REFRESH_EVERY,
+    };
+    let (repeat, settings) =
+        (Repeat { batch: training.batch, n_steps }, DecidingSettings::default());
     let mut trainer = Trainer::new(training, &network, Arc::new(dataset), settings, &Device::Cpu)?;
-    Ok((batch, Box::new(move || Ok(trainer.step().map(drop)?))))
+    Ok((repeat, Box::new(move || Ok(trainer.step().map(drop)?))))
 }
 
 /// What is trained; `None` for the operation alone.
@@ -243,16 +262,19 @@ mod tests {
 
     #[test]
     fn peers_have_the_shapes_of_ours() {
-        let glyphs =
+        let glyphs = |optimizer: &str| {
             Peer::new(STEP, "--net resnet --width 128 --kernels 3 1 1 1 1 --batch 8 --channels 3")
                 .with("--size 14 --padding circular --output velocity --last-kernel 1 --heads 2")
-                .with("--head-width 16 --weighting velocity --precision f32");
-        assert_eq!(Net::Glyphs.peer().unwrap(), glyphs);
-        assert_eq!(Net::GlyphsAdamW.peer().unwrap(), glyphs);
-        assert_eq!(Net::GlyphsBf16.peer().unwrap(), glyphs);
+                .with("--head-width 16 --weighting velocity --optimizer")
+                .with(optimizer)
+                .with("--precision f32")
+        };
+        assert_eq!(Net::Glyphs.peer().unwrap(), glyphs("soap"));
+        assert_eq!(Net::GlyphsAdamW.peer().unwrap(), glyphs("adamw"));
+        assert_eq!(Net::GlyphsBf16.peer().unwrap(), glyphs("soap"));
         let unet = Peer::new(STEP, "--net unet --widths 32 64 128 --embedding 64 --batch 64")
             .with("--channels 1 --size 32 --padding zeros --output noise --last-kernel 3")
-            .with("--weighting noise --precision f32");
+            .with("--weighting noise --optimizer adamw --precision f32");
         assert_eq!(Net::UNet.peer().unwrap(), unet);
         let attention = Peer::new(STEP, "--net attention --heads 1 --head-width 64 --size 32")
             .with("--batch 16 --precision f32");

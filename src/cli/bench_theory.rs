@@ -267,7 +267,12 @@ mod tests {
             row.split_whitespace().collect::<Vec<_>>()[10..13].join(" ")
         };
         assert_eq!(last_cells(&timing), "- - -");
-        timing.peer = Some(PeerTiming { cpu_ms: 400.0, wall_ms: 250.0, torch: "9.9".to_owned() });
+        timing.peer = Some(PeerTiming {
+            cpu_ms: 400.0,
+            wall_ms: 250.0,
+            torch: "9.9".to_owned(),
+            optimizer: None,
+        });
         // Repeated patches can make a machine many times as fast.
         timing.cpu_s = 1e-3;
         assert_eq!(last_cells(&timing), "0.2500 0.4000 2.5e-3");

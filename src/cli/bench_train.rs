@@ -21,7 +21,7 @@ pub struct TrainArgs {
     /// Threads [default: as many as cores].
     #[arg(long, value_parser = at_least_one)]
     threads: Option<usize>,
-    /// Each figure is the median of so many steps.
+    /// Each figure is the median of so many steps; with SOAP of so many times ten, per step.
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     repeats: usize,
     #[command(flatten)]
@@ -68,16 +68,19 @@ fn print_training_head(
     repeats: usize,
     peers: &Result<String, String>,
 ) -> Result<()> {
-    writeln!(out, "{threads} threads; medians of {repeats} steps, milliseconds a step")?;
+    writeln!(
+        out,
+        "{threads} threads; medians of {repeats} steps (with SOAP, of so many tens), milliseconds a step"
+    )?;
     writeln!(out, "{}", bench_against_pytorch::compared_with(peers))?;
     let heads = ["cpu ms", "wall ms", "peak MB", "images/s", "steps/s"];
     let [cpu, wall, peak, images, steps] = heads;
-    let heads = ["PT cpu ms", "PT wall ms", "PT steps/s", "ratio"];
-    let [peer_cpu, peer_wall, peer_steps, ratio] = heads;
+    let heads = ["PT optimizer", "PT cpu ms", "PT wall ms", "PT steps/s", "ratio"];
+    let [optimizer, peer_cpu, peer_wall, peer_steps, ratio] = heads;
     writeln!(
         out,
-        "{:12} {cpu:>9} {wall:>9} {peak:>8} {images:>10} {steps:>8} {peer_cpu:>10} {peer_wall:>10} {peer_steps:>10} \
-         {ratio:>6}  where the wall time goes",
+        "{:12} {cpu:>9} {wall:>9} {peak:>8} {images:>10} {steps:>8} {optimizer:>12} {peer_cpu:>10} {peer_wall:>10} \
+         {peer_steps:>10} {ratio:>6}  where the wall time goes",
         "net"
     )?;
     Ok(())
@@ -93,13 +96,14 @@ fn print_training(out: &mut impl Write, row: &TrainTiming, json: bool) -> Result
     let shares: Vec<String> = operations.map(|(name, ms)| format!("{name} {ms:.1}")).collect();
     writeln!(
         out,
-        "{:12} {:>9.1} {:>9.1} {:>8} {:>10.1} {:>8.1} {:>10} {:>10} {:>10} {:>6}  {}",
+        "{:12} {:>9.1} {:>9.1} {:>8} {:>10.1} {:>8.1} {:>12} {:>10} {:>10} {:>10} {:>6}  {}",
         row.net,
         row.cpu_ms,
         row.wall_ms,
         megabytes(row.peak_rss_mb),
         row.samples_per_s,
         1e3 / row.wall_ms,
+        peer.and_then(|peer| peer.optimizer.as_deref()).unwrap_or("-"),
         cell(peer, 1, |peer| peer.cpu_ms),
         cell(peer, 1, |peer| peer.wall_ms),
         cell(peer, 1, |peer| 1e3 / peer.wall_ms),
@@ -130,10 +134,11 @@ mod tests {
             let mut row = Vec::new();
             print_training(&mut row, timing, false).unwrap();
             let row = String::from_utf8(row).unwrap();
-            row.split_whitespace().collect::<Vec<_>>()[5..10].join(" ")
+            row.split_whitespace().collect::<Vec<_>>()[5..11].join(" ")
         };
-        assert_eq!(last_cells(&timing), "20.0 - - - -");
-        timing.peer = Some(PeerTiming { cpu_ms: 400.0, wall_ms: 250.0, torch: "9.9".to_owned() });
-        assert_eq!(last_cells(&timing), "20.0 400.0 250.0 4.0 0.25");
+        assert_eq!(last_cells(&timing), "20.0 - - - - -");
+        let (torch, optimizer) = ("9.9".to_owned(), Some("soap".to_owned()));
+        timing.peer = Some(PeerTiming { cpu_ms: 400.0, wall_ms: 250.0, torch, optimizer });
+        assert_eq!(last_cells(&timing), "20.0 soap 400.0 250.0 4.0 0.25");
     }
 }

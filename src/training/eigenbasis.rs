@@ -8,8 +8,8 @@
 //!
 //! Q is computed exactly once ([`Eigenbasis::decompose`]) and then improved by one step of power iteration at a time,
 //! Q = QR(C Q) ([`Eigenbasis::refresh`]; Vyas et al., arXiv 2409.11321, algorithm 4). Decompositions are in double
-//! precision, everything that is kept and all other products in single. Nothing here uses more than one thread: the
-//! bits do not depend on the number of threads.
+//! precision, everything that is kept and all other products in single. Large products are distributed over threads by
+//! rows, so that the bits do not depend on the number of threads.
 
 use candle_core::{Error, Result, Tensor};
 use faer::diag::Diag;
@@ -23,7 +23,9 @@ use faer::linalg::qr::no_pivoting::factor::{
     qr_in_place, qr_in_place_scratch, recommended_block_size,
 };
 use faer::{Conj, Mat, MatRef, Par};
+use rayon::prelude::*;
 
+use crate::network::ops::tensor::channels_last;
 use crate::simd::Lane;
 use crate::simd::matrix_product::{Left, Right, Write, every, multiply};
 
@@ -32,6 +34,9 @@ const SECOND_MOMENTS_DECAY: f32 = 0.95;
 
 /// Axes shorter than this, such as the 9 places of a 3x3 kernel, are too narrow for the columns of [`multiply`].
 const FEW: usize = 16;
+
+/// Rows of a product that are one piece of work.
+const ROWS: usize = 32;
 
 /// Direction of a change of coordinates along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +55,22 @@ pub struct Eigenbasis {
     second_moments: Vec<f32>,
     /// Q, row by row, `[n, n]`.
     vectors: Vec<f32>,
+    /// Q^T.
+    transposed_vectors: Vec<f32>,
 }
 
 impl Eigenbasis {
     /// Second moments of zero, and the parameter's own coordinates as the basis.
     pub fn new(n: usize) -> Self {
-        let vectors = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
-        Self { n, second_moments: vec![0.0; n * n], vectors }
+        let vectors: Vec<f32> =
+            (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        let transposed_vectors = vectors.clone();
+        Self { n, second_moments: vec![0.0; n * n], vectors, transposed_vectors }
+    }
+
+    fn set_vectors(&mut self, vectors: Vec<f32>) {
+        self.transposed_vectors = transposed(&vectors, self.n);
+        self.vectors = vectors;
     }
 
     /// Adds a gradient G, `[n, rest]`, to the second moments, and returns G^T.
@@ -66,12 +80,7 @@ impl Eigenbasis {
         let product = if n < FEW {
             scalar_products_of_rows(gradient, n)
         } else {
-            let (rows, terms) = (every(1, n), every(n, transposed.len() / n));
-            let left = Left { values: &transposed, rows: rows.all(), columns: terms.all() };
-            let right = Right { values: &transposed, rows: terms.all() };
-            let mut product = vec![0.0; n * n];
-            multiply(Write::Overwrite, n, (&mut product, every(n, n).all()), left, right);
-            product
+            scalar_products_of_columns(&transposed, n)
         };
         for (c, new) in self.second_moments.iter_mut().zip(product) {
             *c += (1.0 - SECOND_MOMENTS_DECAY) * (new - *c);
@@ -81,12 +90,11 @@ impl Eigenbasis {
 
     /// `values`, `[n, rest]`, in the other coordinates and with the axis last, `[rest, n]`.
     pub fn rotate(&self, values: &[f32], direction: Direction) -> Vec<f32> {
-        match direction {
-            Direction::Into => transposed_product(values, &self.vectors, self.n),
-            Direction::OutOf => {
-                transposed_product(values, &transposed(&self.vectors, self.n), self.n)
-            }
-        }
+        let matrix = match direction {
+            Direction::Into => &self.vectors,
+            Direction::OutOf => &self.transposed_vectors,
+        };
+        transposed_product(values, matrix, self.n)
     }
 
     /// Replaces the basis by the eigenvectors of the second moments.
@@ -110,7 +118,7 @@ impl Eigenbasis {
             ))
         })?;
         // faer sorts eigenvalues from the smallest to the largest.
-        self.vectors = (0..n * n).map(|i| vectors[(i / n, n - 1 - i % n)] as f32).collect();
+        self.set_vectors((0..n * n).map(|i| vectors[(i / n, n - 1 - i % n)] as f32).collect());
         Ok(())
     }
 
@@ -130,7 +138,7 @@ impl Eigenbasis {
         order.sort_by(|&a, &b| eigenvalues[b].total_cmp(&eigenvalues[a]));
         let sorted = Mat::from_fn(n, n, |i, j| product[i * n + order[j]]);
         let vectors = orthonormal_columns(sorted);
-        self.vectors = (0..n * n).map(|i| vectors[(i / n, i % n)] as f32).collect();
+        self.set_vectors((0..n * n).map(|i| vectors[(i / n, i % n)] as f32).collect());
         order
     }
 
@@ -156,7 +164,9 @@ impl Eigenbasis {
             return Err(Error::Msg("an eigenbasis is not square".into()));
         }
         let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1();
-        Ok(Self { n, second_moments: values(second_moments)?, vectors: values(vectors)? })
+        let mut basis = Self { second_moments: values(second_moments)?, ..Self::new(n) };
+        basis.set_vectors(values(vectors)?);
+        Ok(basis)
     }
 }
 
@@ -166,11 +176,16 @@ fn transposed_product<T: Lane>(values: &[T], matrix: &[T], n: usize) -> Vec<T> {
     if n < FEW && rest > n {
         return transposed(&few_rows_product(matrix, values, n), n);
     }
-    let (rows, columns, matrix_rows) = (every(1, rest), every(rest, n), every(n, n));
-    let left = Left { values, rows: rows.all(), columns: columns.all() };
-    let right = Right { values: matrix, rows: matrix_rows.all() };
+    let (columns, matrix_rows, out_rows) = (every(rest, n), every(n, n), every(n, ROWS));
     let mut out = vec![T::ZERO; values.len()];
-    multiply(Write::Overwrite, n, (&mut out, every(n, rest).all()), left, right);
+    let pieces = out.par_chunks_mut(ROWS * n).with_min_len(pieces_at_least(ROWS * n * n));
+    pieces.enumerate().for_each(|(piece, out)| {
+        let rows = every(1, out.len() / n);
+        let (values, out_rows) = (&values[piece * ROWS..], out_rows.part(0..out.len() / n));
+        let left = Left { values, rows: rows.all(), columns: columns.all() };
+        let right = Right { values: matrix, rows: matrix_rows.all() };
+        multiply(Write::Overwrite, n, (out, out_rows), left, right);
+    });
     out
 }
 
@@ -183,6 +198,33 @@ fn few_rows_product<T: Lane>(matrix: &[T], values: &[T], n: usize) -> Vec<T> {
     let mut out = vec![T::ZERO; values.len()];
     multiply(Write::Overwrite, rest, (&mut out, rows.all()), left, right);
     out
+}
+
+/// `values^T values`, `[n, n]`, for `values` `[rest, n]`: each pair of columns once.
+fn scalar_products_of_columns(values: &[f32], n: usize) -> Vec<f32> {
+    let terms = every(n, values.len() / n);
+    let (all, rows) = (every(1, n), every(n, ROWS));
+    let mut out = vec![0.0; n * n];
+    let pieces = out.par_chunks_mut(ROWS * n).with_min_len(pieces_at_least(ROWS * values.len()));
+    pieces.enumerate().for_each(|(piece, out)| {
+        let (first, n_rows) = (piece * ROWS, out.len() / n);
+        let left = Left { values, rows: all.part(first..first + n_rows), columns: terms.all() };
+        let right = Right { values: &values[first..], rows: terms.all() };
+        let out = (&mut out[first..], rows.part(0..n_rows));
+        multiply(Write::Overwrite, n - first, out, left, right);
+    });
+    for i in 0..n {
+        for j in 0..i / ROWS * ROWS {
+            out[i * n + j] = out[j * n + i];
+        }
+    }
+    out
+}
+
+/// Pieces of `n_products` multiplications each that are worth waking a thread for.
+fn pieces_at_least(n_products: usize) -> usize {
+    const PRODUCTS_MIN: usize = 1 << 19;
+    PRODUCTS_MIN.div_ceil(n_products.max(1))
 }
 
 /// `values values^T`, `[n, n]`, for `values` `[n, rest]`.
@@ -208,11 +250,8 @@ fn scalar_products_of_rows(values: &[f32], n: usize) -> Vec<f32> {
 
 /// `values`, `[n, rest]`, as `[rest, n]`.
 pub fn transposed<T: Lane>(values: &[T], n: usize) -> Vec<T> {
-    let rest = values.len() / n;
     let mut out = vec![T::ZERO; values.len()];
-    for (r, row) in out.chunks_exact_mut(n).enumerate() {
-        row.iter_mut().zip(values[r..].iter().step_by(rest)).for_each(|(to, &v)| *to = v);
-    }
+    channels_last(values, values.len() / n, &mut out, n);
     out
 }
 

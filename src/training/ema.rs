@@ -3,7 +3,10 @@
 //! `e = d e + (1 - d) p` with `d = min(decay, (1 + n) / (10 + n))` after n earlier averages, so that early
 //! averages follow the weights instead of remembering their random initialisation.
 
-use candle_core::{Result, Var};
+use std::collections::HashMap;
+
+use candle_core::{Result, Tensor, Var};
+use rayon::prelude::*;
 
 use crate::network::TensorMap;
 use crate::network::ops::candle_numbers::Real;
@@ -44,17 +47,22 @@ impl Ema {
     /// If a tensor operation fails.
     pub fn update(&mut self, parameters: &[(String, Var)], n: u64) -> Result<()> {
         let decay = self.decay.min((1 + n) as f64 / (10 + n) as f64);
-        for (name, parameter) in parameters {
-            if let Some(average) = self.weights.get_mut(name) {
-                let parameter = parameter.as_tensor().detach();
-                if parameter.device().is_cpu() {
-                    average.inplace_op2(&parameter, &InPlace(TakeIn { decay }))?;
-                } else {
-                    *average = ((&*average * decay)? + (parameter * (1.0 - decay))?)?;
-                }
+        let parameters: HashMap<&str, &Var> =
+            parameters.iter().map(|(name, parameter)| (name.as_str(), parameter)).collect();
+        let is_cpu = parameters.values().all(|parameter| parameter.device().is_cpu());
+        let change = |(name, average): (&String, &mut Tensor)| {
+            let Some(parameter) = parameters.get(name.as_str()) else { return Ok(()) };
+            let parameter = parameter.as_tensor().detach();
+            if parameter.device().is_cpu() {
+                return average.inplace_op2(&parameter, &InPlace(TakeIn { decay }));
             }
+            *average = ((&*average * decay)? + (parameter * (1.0 - decay))?)?;
+            Ok(())
+        };
+        match is_cpu {
+            true => self.weights.par_iter_mut().try_for_each(change),
+            false => self.weights.iter_mut().try_for_each(change),
         }
-        Ok(())
     }
 }
 
@@ -66,6 +74,7 @@ struct TakeIn {
 impl Change for TakeIn {
     const NAME: &'static str = "moving-average";
 
+    #[inline(always)]
     fn apply<T: Real>(&self, average: &mut [T], parameter: &[T]) {
         let [decay, rest] = [self.decay, 1.0 - self.decay].map(T::number);
         for (e, &p) in average.iter_mut().zip(parameter) {
@@ -77,7 +86,7 @@ impl Change for TakeIn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Tensor};
+    use candle_core::Device;
 
     #[test]
     fn the_average_follows_its_formula() {

@@ -16,10 +16,11 @@
 //! The first update only takes the first gradient's eigenbases and changes no parameter, so that no gradient is measured
 //! in eigenvectors of its own, as in the authors' code. n counts the updates after it.
 //!
-//! Parameters are distributed over threads, each computed by one, in single precision. CPU only.
+//! Parameters, and rows of their products, are distributed over threads, in single precision. CPU only.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::eigenbasis::{Direction, Eigenbasis, transposed};
@@ -96,7 +97,10 @@ impl Optimizer for Soap {
             let step = InPlace(Step { rate: update.rate, kept });
             slot.parameter.inplace_op2(&direction.to_dtype(slot.parameter.dtype())?, &step)
         };
-        self.slots.par_iter_mut().with_max_len(1).try_for_each(change)
+        // The largest first, so that no thread is left with it at the end.
+        let mut slots: Vec<&mut Slot> = self.slots.iter_mut().collect();
+        slots.sort_by_key(|slot| std::cmp::Reverse(slot.moments.n_products()));
+        slots.into_iter().par_bridge().try_for_each(change)
     }
 
     /// m' and v' as `mean.NAME` and `square.NAME`; for axis i with an eigenbasis, its second moments and its vectors as
@@ -179,9 +183,9 @@ impl Moments {
             }
             return Ok(None);
         }
-        let rotated = self.rotate(gradient, Direction::Into);
-        let direction = self.adam(&rotated, n - 1);
-        let direction = self.rotate(&direction, Direction::OutOf);
+        let mut rotated = self.rotate(gradient, Direction::Into);
+        self.adam(&mut rotated, n - 1);
+        let direction = self.rotate(&rotated, Direction::OutOf);
         self.accumulate(gradient);
         if (n - 1).is_multiple_of(REFRESH_EVERY) {
             self.refresh();
@@ -189,16 +193,23 @@ impl Moments {
         Ok(Some(direction))
     }
 
-    /// Adam's direction and new moments, in eigenbasis coordinates.
-    fn adam(&mut self, gradient: &[f32], n: u64) -> Vec<f32> {
+    /// Multiplications of a change of coordinates.
+    fn n_products(&self) -> usize {
+        let with_basis = self.axes.iter().filter(|axis| axis.basis.is_some());
+        self.mean.len() * with_basis.map(|axis| axis.n).sum::<usize>()
+    }
+
+    /// Adam's direction in place of the gradient, and new moments, in eigenbasis coordinates.
+    fn adam(&mut self, gradient: &mut [f32], n: u64) {
         let unbias = (1.0 - f64::from(BETA).powf(n as f64)) as f32;
-        let moments = self.mean.iter_mut().zip(&mut self.square);
-        let direction = moments.zip(gradient).map(|((m, v), &g)| {
-            *m = *m * BETA + g * (1.0 - BETA);
-            *v = *v * BETA + g * g * (1.0 - BETA);
-            (*m / unbias) / ((*v / unbias).sqrt() + EPSILON)
+        let moments = self.mean.iter_mut().zip(&mut self.square).zip(gradient);
+        Arch::new().dispatch(|| {
+            for ((m, v), g) in moments {
+                *m = *m * BETA + *g * (1.0 - BETA);
+                *v = *v * BETA + *g * *g * (1.0 - BETA);
+                *g = (*m / unbias) / ((*v / unbias).sqrt() + EPSILON);
+            }
         });
-        direction.collect()
     }
 
     /// `values` in the other coordinates, axis by axis: each is the first in turn, and moved behind the others.
@@ -244,6 +255,7 @@ struct Step {
 impl Change for Step {
     const NAME: &'static str = "soap-step";
 
+    #[inline(always)]
     fn apply<T: Real>(&self, parameter: &mut [T], direction: &[T]) {
         let [rate, kept] = [self.rate, self.kept].map(T::number);
         parameter.iter_mut().zip(direction).for_each(|(p, &d)| *p = *p * kept - rate * d);

@@ -49,7 +49,10 @@ fn training_rows_have_units_that_fit_each_other() {
 
     let page = printed(&lab, &arguments);
     let lines: Vec<&str> = page.lines().collect();
-    assert_eq!(lines[0], "2 threads; medians of 2 steps, milliseconds a step");
+    assert_eq!(
+        lines[0],
+        "2 threads; medians of 2 steps (with SOAP, of so many tens), milliseconds a step"
+    );
     assert!(
         lines[2].starts_with("net ")
             && lines[2].contains("cpu ms")

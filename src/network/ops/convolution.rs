@@ -27,6 +27,7 @@ use super::convolution_operands::Biases;
 use super::image_convolution::ImageConvolution;
 use super::operation_times::{Work, timed};
 use super::padded_images::Geometry;
+use super::spare_buffers::SpareBuffers;
 use super::tensor::{Computed, Gradients, Op, Operation, by_dtype, values};
 use crate::network::network_config::Padding;
 
@@ -202,9 +203,11 @@ fn forward<T: Real>(
     let mut saved: Vec<&mut [bool]> = is_active.chunks_mut(n_out).collect();
     saved.resize_with(out.len() / n_out, Default::default);
     let images = out.par_chunks_mut(n_out).zip(x.par_chunks(n_in)).zip(saved).enumerate();
-    let room = || convolution.room();
-    images.for_each_init(room, |room, (index, ((out, image), saved))| {
-        convolution.convolve(image, biases.before(index, geometry.c_in), room, out);
+    let spare = SpareBuffers::default();
+    images.for_each(|(index, ((out, image), saved))| {
+        let addend = biases.before(index, geometry.c_in);
+        let room = || convolution.room();
+        spare.with(room, |room| convolution.convolve(image, addend, room, out));
         for (o, plane) in out.chunks_exact_mut(geometry.n_pixels()).enumerate() {
             let bias = biases.after[o];
             match form {

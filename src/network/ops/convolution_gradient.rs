@@ -11,6 +11,7 @@ use super::convolution_operands::Biases;
 use super::image_convolution::{self, ImageConvolution};
 use super::padded_images::{Geometry, pad};
 use super::rows_convolution::{flip, flipped_geometry};
+use super::spare_buffers::SpareBuffers;
 use super::tensor::channels_last;
 use super::winograd::{Winograd, applies};
 use crate::simd::lane::n_lanes;
@@ -70,35 +71,38 @@ pub fn backward<T: Real>(known: &Known<'_, T>) -> Gradients<T> {
     let mut dbefore_groups: Vec<&mut [T]> = dbefore.chunks_mut(per_group * c_in).collect();
     dbefore_groups.resize_with(n_groups, Default::default);
     let groups = dx_groups.into_par_iter().zip(dbefore_groups).enumerate();
+    let spare = SpareBuffers::default();
     let sums: Vec<Sums<T>> = groups
-        .map_init(
-            || Room::new(geometry, &back),
-            |room, (group, (dx, dbefore))| {
-                let mut sums = Sums::new(geometry, &back);
-                let last = (group + 1) * per_group;
-                for (i, index) in (group * per_group..last.min(batch)).enumerate() {
-                    room.take_gradient(known, index);
-                    sums.take_in(room, known, &back, index);
-                    if !dx.is_empty() {
-                        let dx = &mut dx[i * n_in..][..n_in];
-                        back.input.convolve_last(&room.dy, &room.dy_last, &mut room.back, dx);
-                        if !dbefore.is_empty() {
-                            let sums = dbefore[i * c_in..][..c_in].iter_mut();
-                            let planes = dx.chunks_exact(geometry.n_pixels());
-                            sums.zip(planes).for_each(|(s, plane)| *s = sum(plane));
-                        }
-                        if matches!(known.is_active, Active::Saved(_)) {
-                            let dout = &known.dout[index * n_out..][..n_out];
-                            dx.iter_mut().zip(dout).for_each(|(dx, &dout)| *dx += dout);
+        .map(|(group, (dx, dbefore))| {
+            spare.with(
+                || Room::new(geometry, &back),
+                |room| {
+                    let mut sums = Sums::new(geometry, &back);
+                    let last = (group + 1) * per_group;
+                    for (i, index) in (group * per_group..last.min(batch)).enumerate() {
+                        room.take_gradient(known, index);
+                        sums.take_in(room, known, &back, index);
+                        if !dx.is_empty() {
+                            let dx = &mut dx[i * n_in..][..n_in];
+                            back.input.convolve_last(&room.dy, &room.dy_last, &mut room.back, dx);
+                            if !dbefore.is_empty() {
+                                let sums = dbefore[i * c_in..][..c_in].iter_mut();
+                                let planes = dx.chunks_exact(geometry.n_pixels());
+                                sums.zip(planes).for_each(|(s, plane)| *s = sum(plane));
+                            }
+                            if matches!(known.is_active, Active::Saved(_)) {
+                                let dout = &known.dout[index * n_out..][..n_out];
+                                dx.iter_mut().zip(dout).for_each(|(dx, &dout)| *dx += dout);
+                            }
                         }
                     }
-                }
-                if let Some(plan) = &back.winograd {
-                    sums.dw = plan.weight_gradient(&sums.dw);
-                }
-                sums
-            },
-        )
+                    if let Some(plan) = &back.winograd {
+                        sums.dw = plan.weight_gradient(&sums.dw);
+                    }
+                    sums
+                },
+            )
+        })
         .collect();
     let mut total = vec![T::ZERO; depth * back.lanes];
     for group in sums {
@@ -178,9 +182,10 @@ impl<T: Real> Sums<T> {
         let addend = known.biases.before(index, geometry.c_in);
         if let Some(plan) = &back.winograd {
             plan.input_last(image, addend, &mut room.input);
-            plan.input(&room.input, &mut room.transformed);
-            plan.output_gradient(&room.dy_last, &mut room.dy_transformed);
-            plan.add_weight_gradient(&room.transformed, &room.dy_transformed, &mut self.dw);
+            plan.input(0, &room.input, &mut room.transformed);
+            plan.output_gradient(0, &room.dy_last, &mut room.dy_transformed);
+            let factors = [&room.transformed[..], &room.dy_transformed];
+            plan.weight_products(Write::Add, 1, factors, &mut self.dw);
             return;
         }
         let values = pad(image, addend, geometry, &mut room.input);

@@ -55,6 +55,13 @@ const COLUMNS: usize = 16;
 /// Two sums over pairs of values.
 #[inline(always)]
 fn sums<T: Real>(x: &[T], y: &[T], of: impl Fn(T, T) -> [T; 2]) -> [T; 2] {
+    if x.len() < COLUMNS {
+        // Such as the single value of a channel without pixels.
+        return x.iter().zip(y).fold([T::ZERO; 2], |[first, second], (&x, &y)| {
+            let [a, b] = of(x, y);
+            [first + a, second + b]
+        });
+    }
     let mut columns = [[T::ZERO; COLUMNS]; 2];
     let (x, y) = (x.as_chunks::<COLUMNS>(), y.as_chunks::<COLUMNS>());
     for (x, y) in x.0.iter().zip(y.0) {

@@ -93,7 +93,7 @@ fn tiles<T: Real>(
     (transformed, products, output): (&mut [T], &mut [T], &mut [T]),
     out: &mut [T],
 ) {
-    plan.input(last, transformed);
+    plan.input(0, last, transformed);
     plan.multiply(weights, transformed, products);
     plan.output(products, output);
     channels_first(output, plan.n_pixels(), plan.lanes_out(), out);

@@ -18,6 +18,7 @@ use super::convolution_gradient::n_groups;
 use super::operation_times::Work;
 use super::pixel_norm::{normalise, normalise_gradient};
 use super::pixel_rows::accumulate;
+use super::spare_buffers::SpareBuffers;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_last};
 use crate::simd::lane::n_lanes;
 use crate::simd::matrix_product::{Left, Right, Write, every, multiply};
@@ -99,19 +100,22 @@ impl Operation<3> for Project {
         let (columns, planes) = (every(1, channels), every(n_pixels, channels));
         let out_rows = every(n_pixels, n_out);
         let room = || vec![T::ZERO; sizes.n_in()];
-        images.for_each_init(room, |normal, (out, x)| {
-            let looked_at = normalised(self.normalises, x, n_pixels, normal);
-            for (values, range) in
-                [(looked_at, 0..sizes.n_looking()), (x, sizes.n_looking()..n_out)]
-            {
-                let (rows, columns) = (rows.part(range.clone()), columns.all());
-                let left = Left { values: weights, rows, columns };
-                let right = Right { values, rows: planes.all() };
-                multiply(Write::Overwrite, n_pixels, (out, out_rows.part(range)), left, right);
-            }
-            for (plane, &bias) in out.chunks_exact_mut(n_pixels).zip(biases) {
-                plane.iter_mut().for_each(|value| *value += bias);
-            }
+        let spare = SpareBuffers::default();
+        images.for_each(|(out, x)| {
+            spare.with(room, |normal| {
+                let looked_at = normalised(self.normalises, x, n_pixels, normal);
+                for (values, range) in
+                    [(looked_at, 0..sizes.n_looking()), (x, sizes.n_looking()..n_out)]
+                {
+                    let (rows, columns) = (rows.part(range.clone()), columns.all());
+                    let left = Left { values: weights, rows, columns };
+                    let right = Right { values, rows: planes.all() };
+                    multiply(Write::Overwrite, n_pixels, (out, out_rows.part(range)), left, right);
+                }
+                for (plane, &bias) in out.chunks_exact_mut(n_pixels).zip(biases) {
+                    plane.iter_mut().for_each(|value| *value += bias);
+                }
+            })
         });
         let width = n_out / (3 * self.heads);
         Ok((out, Shape::from((batch, 3, self.heads, width, n_pixels))))
@@ -170,22 +174,25 @@ impl Operation<3> for InputGradient {
         let (rows, columns) = (every(1, channels), every(channels, n_out));
         let (planes, out_rows) = (every(n_pixels, n_out), every(n_pixels, channels));
         let room = || [vec![T::ZERO; sizes.n_in()], vec![T::ZERO; sizes.n_in()]];
-        images.for_each_init(room, |[of_looking, of_values], ((out, x), dout)| {
-            for (to, range) in [
-                (&mut *of_looking, 0..sizes.n_looking()),
-                (&mut *of_values, sizes.n_looking()..n_out),
-            ] {
-                let columns = columns.part(range.clone());
-                let left = Left { values: weights, rows: rows.all(), columns };
-                let right = Right { values: dout, rows: planes.part(range) };
-                multiply(Write::Overwrite, n_pixels, (to, out_rows.all()), left, right);
-            }
-            if self.normalises {
-                Arch::new().dispatch(|| normalise_gradient(x, of_looking, n_pixels, out));
-            } else {
-                out.copy_from_slice(of_looking);
-            }
-            accumulate(out, of_values);
+        let spare = SpareBuffers::default();
+        images.for_each(|((out, x), dout)| {
+            spare.with(room, |[of_looking, of_values]| {
+                for (to, range) in [
+                    (&mut *of_looking, 0..sizes.n_looking()),
+                    (&mut *of_values, sizes.n_looking()..n_out),
+                ] {
+                    let columns = columns.part(range.clone());
+                    let left = Left { values: weights, rows: rows.all(), columns };
+                    let right = Right { values: dout, rows: planes.part(range) };
+                    multiply(Write::Overwrite, n_pixels, (to, out_rows.all()), left, right);
+                }
+                if self.normalises {
+                    Arch::new().dispatch(|| normalise_gradient(x, of_looking, n_pixels, out));
+                } else {
+                    out.copy_from_slice(of_looking);
+                }
+                accumulate(out, of_values);
+            })
         });
         Ok((out, shape.clone()))
     }

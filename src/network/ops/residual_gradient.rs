@@ -8,6 +8,7 @@
 //! Weight gradients are sums over images in fixed groups, so their bits do not depend on the number of threads. A group
 //! passes through the layers together: the sums of one layer stay in the cache for its images.
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::candle_numbers::Real;
@@ -16,7 +17,9 @@ use super::padded_images::Geometry;
 use super::pixel_rows::{accumulate, add_column_sums, add_row, keep_active, padded_row};
 use super::residual_operands::{Parameters, SavedImage};
 use super::rows_bf16::Factors;
-use super::rows_convolution::{Room, RowsConvolution, RowsWeightGradient, flip, flipped_geometry};
+use super::rows_convolution::{Room, RowsConvolution};
+use super::rows_weight_gradient::{RowsWeightGradient, WeightSums};
+use super::spare_buffers::SpareBuffers;
 use super::tensor::{channels_first, channels_last};
 use crate::simd::lane::n_lanes;
 
@@ -42,20 +45,22 @@ pub fn backward<T: Real>(
     let layers = Layers::new(x, dout, saved, parameters, (geometries, factors), wants_dx);
     let batch = saved.len();
     let per_group = batch.div_ceil(n_groups(batch));
+    let spare = SpareBuffers::default();
     let groups: Vec<GroupSums<T>> = (0..batch.div_ceil(per_group))
         .into_par_iter()
-        .map_init(
-            || Buffers::new(&layers),
-            |buffers, group| {
-                let images = group * per_group..((group + 1) * per_group).min(batch);
-                layers.group(images, buffers)
-            },
-        )
+        .map(|group| {
+            let images = group * per_group..((group + 1) * per_group).min(batch);
+            spare.with(|| Buffers::new(&layers), |buffers| layers.group(images, buffers))
+        })
         .collect();
-    let dweights: Vec<Vec<T>> = (0..geometries.len())
-        .into_par_iter()
-        .map(|layer| sum(groups.iter().map(|group| &group.dweights[layer])))
-        .collect();
+    let mut dweights = vec![T::ZERO; parameters.weights.iter().map(|weight| weight.len()).sum()];
+    let mut rest = &mut dweights[..];
+    for (layer, weight) in parameters.weights.iter().enumerate() {
+        let (of_layer, others) = rest.split_at_mut(weight.len());
+        let parts: Vec<&[T]> = groups.iter().map(|group| &group.dweights[layer][..]).collect();
+        summed_channels_first(&parts, geometries[layer].depth(), layers.lanes, of_layer);
+        rest = others;
+    }
     let mut dbiases = Vec::with_capacity(dout.len() / geometries[0].n_pixels());
     for (layer, geometry) in geometries.iter().enumerate() {
         let total = sum(groups.iter().map(|group| &group.dbiases[layer]));
@@ -67,7 +72,24 @@ pub fn backward<T: Real>(
         }
     }
     let dx = wants_dx.then(|| groups.iter().flat_map(|group| &group.dx).copied().collect());
-    Gradients { dx, dweights: dweights.concat(), dbiases }
+    Gradients { dx, dweights, dbiases }
+}
+
+/// The sum of `parts`, `[depth, lanes]` each, in their order, as `[O, depth]`.
+fn summed_channels_first<T: Real>(parts: &[&[T]], depth: usize, lanes: usize, out: &mut [T]) {
+    let n = n_lanes::<T>();
+    out.par_chunks_mut(n * depth).enumerate().for_each(|(block, planes)| {
+        let mut sums = vec![T::ZERO; depth * n];
+        Arch::new().dispatch(|| {
+            for part in parts {
+                let rows = part[block * n..].chunks(lanes);
+                for (sums, row) in sums.chunks_exact_mut(n).zip(rows) {
+                    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+                }
+            }
+        });
+        channels_first(&sums, depth, n, planes);
+    });
 }
 
 /// The sum of equally long slices, in their order.
@@ -79,7 +101,7 @@ fn sum<'a, T: Real>(mut parts: impl Iterator<Item = &'a Vec<T>>) -> Vec<T> {
 
 /// Sums over a group of images.
 struct GroupSums<T> {
-    /// `[O, I, k, k]` of each layer.
+    /// `[depth, lanes]` of each layer.
     dweights: Vec<Vec<T>>,
     /// `[lanes]` of each layer.
     dbiases: Vec<Vec<T>>,
@@ -114,7 +136,7 @@ struct Buffers<T> {
     dz: Vec<T>,
     /// `dh` of each image of the group.
     dstates: Vec<Vec<T>>,
-    sums: Vec<T>,
+    sums: WeightSums<T>,
     room: Room<T>,
 }
 
@@ -129,7 +151,7 @@ impl<T: Real> Buffers<T> {
             dimage: zeros(layers.lanes_in),
             dz: zeros(layers.lanes),
             dstates: Vec::new(),
-            sums: Vec::new(),
+            sums: WeightSums::default(),
             room: Room::default(),
         }
     }
@@ -146,11 +168,8 @@ impl<'a, T: Real> Layers<'a, T> {
     ) -> Self {
         let lanes_of = |channels: usize| channels.next_multiple_of(n_lanes::<T>());
         let back = |(layer, geometry): (usize, &Geometry)| {
-            let Geometry { c_in, c_out, kernel, .. } = *geometry;
-            (layer > 0 || wants_dx).then(|| {
-                let flipped = flip(parameters.weights[layer], c_out, c_in, kernel * kernel);
-                RowsConvolution::new(&flipped_geometry(geometry), &flipped, factors)
-            })
+            let weight = parameters.weights[layer];
+            (layer > 0 || wants_dx).then(|| RowsConvolution::back(geometry, weight, factors))
         };
         Self {
             x,
@@ -158,7 +177,7 @@ impl<'a, T: Real> Layers<'a, T> {
             saved,
             parameters,
             geometries,
-            back: geometries.iter().enumerate().map(back).collect(),
+            back: geometries.par_iter().enumerate().with_max_len(1).map(back).collect(),
             weight_gradients: geometries
                 .iter()
                 .map(|g| RowsWeightGradient::new::<T>(g, factors))
@@ -188,16 +207,15 @@ impl<'a, T: Real> Layers<'a, T> {
             add_column_sums(&dstate[..n_pixels * self.lanes], daddend);
         }
         for layer in (0..n_layers).rev() {
-            let n_sums = self.weight_gradients[layer].n_sums();
-            buffers.sums.clear();
-            buffers.sums.resize(n_sums, T::ZERO);
+            self.weight_gradients[layer].start(&mut buffers.sums);
             for (i, image) in images.clone().enumerate() {
                 match layer {
                     0 => self.first_layer(i, image, buffers, &mut sums),
                     _ => self.residual_layer(layer, (i, image), buffers, &mut sums),
                 }
             }
-            sums.dweights[layer] = self.weight_gradients[layer].finish(&buffers.sums);
+            let Buffers { sums: weight_sums, room, .. } = &mut *buffers;
+            sums.dweights[layer] = self.weight_gradients[layer].finish(room, weight_sums);
         }
         sums
     }

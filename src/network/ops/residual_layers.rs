@@ -27,6 +27,7 @@ use super::residual_gradient::backward;
 use super::residual_operands::{Parameters, SavedImage};
 use super::rows_bf16::Factors;
 use super::rows_convolution::{Room, RowsConvolution};
+use super::spare_buffers::SpareBuffers;
 use super::tensor::{
     Computed, Gradients, Op, Operation, by_dtype, channels_first, channels_last, values,
 };
@@ -172,11 +173,12 @@ fn forward<T: Real>(
     let layers = Layers::new(parameters, (geometries, factors), batch);
     let mut out = vec![T::ZERO; batch * last.n_out()];
     let images = out.par_chunks_mut(last.n_out()).zip(x.par_chunks(first.n_in())).enumerate();
+    let spare = SpareBuffers::default();
     let saved = images
-        .map_init(
-            || Buffers::new(&layers),
-            |buffers, (index, (out, image))| layers.image(index, image, buffers, out, keeps),
-        )
+        .map(|(index, (out, image))| {
+            let make = || Buffers::new(&layers);
+            spare.with(make, |buffers| layers.image(index, image, buffers, out, keeps))
+        })
         .collect::<Vec<_>>();
     (out, saved.into_iter().flatten().collect())
 }
@@ -221,7 +223,7 @@ impl<'a, T: Real> Layers<'a, T> {
     ) -> Self {
         let lanes_of = |channels: usize| channels.next_multiple_of(n_lanes::<T>());
         let (geometry, lanes) = (geometries[0], lanes_of(geometries[0].c_out));
-        let weights = geometries.iter().zip(&parameters.weights);
+        let weights = geometries.par_iter().zip(&parameters.weights).with_max_len(1);
         Self {
             geometry,
             parameters,

@@ -137,12 +137,12 @@ impl Bf16Products {
         }
     }
 
-    /// Adds the products of an input and an output gradient, `[positions, n, lanes]`, to `sums`,
+    /// Writes or adds the products of an input and an output gradient, `[positions, n, lanes]`, to `sums`,
     /// `[positions, I, lanes]`.
-    pub fn add_weight_gradient(
+    pub fn weight_products(
         &self,
-        input: &[f32],
-        gradient: &[f32],
+        how: Write,
+        [input, gradient]: [&[f32]; 2],
         buffers: &mut PairBuffers,
         sums: &mut [f32],
     ) {
@@ -159,7 +159,7 @@ impl Bf16Products {
             let left = Left { values: left_pairs, rows, columns };
             let right = Right { values: right_pairs, rows: self.output_pairs.all() };
             let out = (sums, self.weight_rows.all());
-            self.unit.multiply(Write::Add, self.lanes_out, out, left, right);
+            self.unit.multiply(how, self.lanes_out, out, left, right);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Same-padding convolution of one image whose channels are last ([`super::pixel_rows`]), and its weight gradient.
+//! Same-padding convolution of one image whose channels are last ([`super::pixel_rows`]).
 //!
 //! ```text
 //! y[p, o] = sum_{i, s} x[p + s, i] w[o, i, s]                   [P, lanes] x [depth, lanes], depth = I k k
-//! dw[o, i, s] = sum_p x[p + s, i] dy[p, o]                      its transpose: [depth, P] x [P, lanes]
 //! ```
 //!
 //! Either by [`super::winograd`] or as one product whose left factor is the padded image, without copying its patches.
-//! The input gradient is the same convolution with weights from [`flip`].
+//! The input gradient is the same convolution with flipped weights. The weight gradient is in
+//! [`super::rows_weight_gradient`].
 
 use pulp::bytemuck;
 
@@ -14,7 +14,7 @@ use super::candle_numbers::Real;
 use super::padded_images::{Geometry, beyond};
 use super::pixel_rows::first_of;
 use super::rows_bf16::{Bf16Products, Factors, PairBuffers};
-use super::tensor::{channels_first, channels_last};
+use super::tensor::channels_last;
 use super::winograd::{Winograd, applies};
 use crate::simd::lane::n_lanes;
 use crate::simd::matrix_product::{Left, PlaceTable, Right, Write, every, multiply};
@@ -73,7 +73,7 @@ impl Rounded {
     }
 }
 
-fn rounded_products<T: Real>(
+pub(super) fn rounded_products<T: Real>(
     factors: Factors,
     geometry: &Geometry,
     plan: Option<&Winograd>,
@@ -89,32 +89,53 @@ fn rounded_products<T: Real>(
 /// Buffers of a thread, for convolutions of any size.
 #[derive(Default)]
 pub struct Room<T> {
-    input: Vec<T>,
+    pub(super) input: Vec<T>,
     output: Vec<T>,
-    pairs: PairBuffers,
+    pub(super) pairs: PairBuffers,
 }
 
 impl<T: Real> RowsConvolution<T> {
     /// The convolution of `geometry` with `weight`, `[O, I, k, k]`.
     pub fn new(geometry: &Geometry, weight: &[T], factors: Factors) -> Self {
+        let (depth, lanes) = (geometry.depth(), geometry.c_out.next_multiple_of(n_lanes::<T>()));
+        let mut last = vec![T::ZERO; depth * lanes];
+        channels_last(weight, depth, &mut last, lanes);
+        Self::of_rows(geometry, last, factors)
+    }
+
+    /// The convolution that takes the output gradient of a convolution of `geometry` with `weight`, `[O, I, k, k]`, to
+    /// its input gradient.
+    pub fn back(geometry: &Geometry, weight: &[T], factors: Factors) -> Self {
+        let (c_in, area) = (geometry.c_in, geometry.kernel * geometry.kernel);
+        let lanes = c_in.next_multiple_of(n_lanes::<T>());
+        let mut last = vec![T::ZERO; geometry.c_out * area * lanes];
+        let channels = last.chunks_exact_mut(area * lanes).zip(weight.chunks_exact(c_in * area));
+        for (rows, weight) in channels {
+            for (s, row) in rows.chunks_exact_mut(lanes).enumerate() {
+                let flipped = weight[area - 1 - s..].iter().step_by(area);
+                row.iter_mut().zip(flipped).for_each(|(to, &w)| *to = w);
+            }
+        }
+        Self::of_rows(&flipped_geometry(geometry), last, factors)
+    }
+
+    /// The convolution with weights `[depth, lanes]`.
+    fn of_rows(geometry: &Geometry, weights: Vec<T>, factors: Factors) -> Self {
         let lanes_out = geometry.c_out.next_multiple_of(n_lanes::<T>());
         let out_rows = every(lanes_out, geometry.n_pixels());
         if applies::<T>(geometry) {
             let plan = Winograd::new::<T>(geometry);
-            let weights = plan.weights(weight);
+            let weights = plan.weights_last(&weights);
             let weights = match Rounded::new(factors, geometry, Some(&plan), &weights) {
                 Some(rounded) => TransformedWeights::Rounded(rounded),
                 None => TransformedWeights::Full(weights),
             };
             return Self { way: Way::Winograd { plan, weights }, out_rows, lanes_out };
         }
-        let depth = geometry.depth();
-        let mut weights = vec![T::ZERO; depth * lanes_out];
-        channels_last(weight, depth, &mut weights, lanes_out);
         let way = match Rounded::new(factors, geometry, None, &weights) {
             Some(rounded) => Way::Pointwise(rounded),
             None => {
-                let weight_rows = every(lanes_out, depth);
+                let weight_rows = every(lanes_out, geometry.depth());
                 Way::Direct { shifts: Shifts::new::<T>(geometry), weights, weight_rows }
             }
         };
@@ -128,7 +149,7 @@ impl<T: Real> RowsConvolution<T> {
             Way::Winograd { plan, weights } => {
                 let transformed = first_of(&mut room.input, plan.input_values());
                 let products = first_of(&mut room.output, plan.output_values());
-                plan.input(input, transformed);
+                plan.input(0, input, transformed);
                 match weights {
                     TransformedWeights::Full(weights) => {
                         plan.multiply(weights, transformed, products);
@@ -152,102 +173,19 @@ impl<T: Real> RowsConvolution<T> {
     }
 }
 
-/// The weight gradient of convolutions of one geometry.
-pub struct RowsWeightGradient {
-    geometry: Geometry,
-    lanes_out: usize,
-    winograd: Option<Winograd>,
-    rounded: Option<Bf16Products>,
-    shifts: Shifts,
-    out_rows: PlaceTable,
-    sum_rows: PlaceTable,
-}
-
-impl RowsWeightGradient {
-    /// The gradient for numbers of type `T`.
-    pub fn new<T: Real>(geometry: &Geometry, factors: Factors) -> Self {
-        let lanes_out = geometry.c_out.next_multiple_of(n_lanes::<T>());
-        let winograd = applies::<T>(geometry).then(|| Winograd::new::<T>(geometry));
-        let winograd = winograd.filter(Winograd::pays_for_weights);
-        Self {
-            geometry: *geometry,
-            lanes_out,
-            rounded: rounded_products::<T>(factors, geometry, winograd.as_ref()),
-            winograd,
-            shifts: Shifts::new::<T>(geometry),
-            out_rows: every(lanes_out, geometry.n_pixels()),
-            sum_rows: every(lanes_out, geometry.depth()),
-        }
-    }
-
-    /// Number of values of the sums over images that [`Self::add`] adds to and [`Self::finish`] takes.
-    pub fn n_sums(&self) -> usize {
-        match &self.winograd {
-            Some(plan) => plan.weight_values(),
-            None => self.geometry.depth() * self.lanes_out,
-        }
-    }
-
-    /// Adds the part of an image with input `input` and output gradient `dy`, `[P + 1, lanes]` both with a last row of
-    /// zeros, to `sums`.
-    pub fn add<T: Real>(&self, input: &[T], dy: &[T], room: &mut Room<T>, sums: &mut [T]) {
-        if let Some(plan) = &self.winograd {
-            let transformed = first_of(&mut room.input, plan.input_values());
-            let gradient = first_of(&mut room.output, plan.output_values());
-            plan.input(input, transformed);
-            plan.output_gradient(dy, gradient);
-            match &self.rounded {
-                Some(rounded) => {
-                    add_rounded(rounded, [transformed, gradient], &mut room.pairs, sums)
-                }
-                None => plan.add_weight_gradient(transformed, gradient, sums),
-            }
-            return;
-        }
-        if let Some(rounded) = &self.rounded {
-            return add_rounded(rounded, [input, dy], &mut room.pairs, sums);
-        }
-        let values = self.shifts.pad(input, &mut room.input);
-        let (rows, columns) = (self.shifts.columns.all(), self.shifts.pixels.all());
-        let right = Right { values: dy, rows: self.out_rows.all() };
-        let sums = (sums, self.sum_rows.all());
-        multiply(Write::Add, self.lanes_out, sums, Left { values, rows, columns }, right);
-    }
-
-    /// The weight gradient `[O, I, k, k]` of sums.
-    pub fn finish<T: Real>(&self, sums: &[T]) -> Vec<T> {
-        let transformed = self.winograd.as_ref().map(|plan| plan.weight_gradient(sums));
-        let last = transformed.as_deref().unwrap_or(sums);
-        let depth = self.geometry.depth();
-        let mut weights = vec![T::ZERO; self.geometry.c_out * depth];
-        channels_first(last, depth, self.lanes_out, &mut weights);
-        weights
-    }
-}
-
-fn add_rounded<T: Real>(
-    products: &Bf16Products,
-    [input, gradient]: [&[T]; 2],
-    buffers: &mut PairBuffers,
-    sums: &mut [T],
-) {
-    let [input, gradient] = [input, gradient].map(bytemuck::cast_slice);
-    products.add_weight_gradient(input, gradient, buffers, bytemuck::cast_slice_mut(sums));
-}
-
 /// A padded image with channels last as a factor of a product.
-struct Shifts {
+pub(super) struct Shifts {
     /// The pixel that each pixel of the padded image shows; `P` outside the image. Empty for a 1x1 kernel.
     shown: Vec<usize>,
     /// Where each pixel starts in the padded image.
-    pixels: PlaceTable,
+    pub pixels: PlaceTable,
     /// Where the value that weight (i, s) sees lies, counted from there.
-    columns: PlaceTable,
+    pub columns: PlaceTable,
     lanes_in: usize,
 }
 
 impl Shifts {
-    fn new<T: Real>(geometry: &Geometry) -> Self {
+    pub fn new<T: Real>(geometry: &Geometry) -> Self {
         let Geometry { c_in, height, width, kernel, padding, .. } = *geometry;
         let lanes_in = c_in.next_multiple_of(n_lanes::<T>());
         let (radius, stride) = (kernel / 2, width + kernel - 1);
@@ -270,7 +208,7 @@ impl Shifts {
     }
 
     /// `input` with its border, in `room`; `input` itself for a 1x1 kernel.
-    fn pad<'a, T: Real>(&self, input: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
+    pub fn pad<'a, T: Real>(&self, input: &'a [T], room: &'a mut Vec<T>) -> &'a [T] {
         if self.shown.is_empty() {
             return input;
         }
@@ -308,6 +246,8 @@ mod tests {
 
     use super::*;
     use crate::network::network_config::Padding;
+    use crate::network::ops::rows_weight_gradient::{RowsWeightGradient, WeightSums};
+    use crate::network::ops::tensor::channels_first;
     use crate::network::ops::tensor::check::pseudo_random;
     use crate::simd::bf16::Bf16Instructions;
 
@@ -331,10 +271,13 @@ mod tests {
         let mut first = vec![T::ZERO; geometry.n_out()];
         channels_first(&out, n, lanes_out, &mut first);
         let gradient = RowsWeightGradient::new::<T>(geometry, factors);
-        let mut sums = vec![T::ZERO; gradient.n_sums()];
+        let mut sums = WeightSums::default();
+        gradient.start(&mut sums);
         gradient.add(&input, &dy, &mut room, &mut sums);
-        [first, gradient.finish(&sums)]
-            .map(|v| v.into_iter().map(<T as WithDType>::to_f64).collect())
+        let mut of_weights = vec![T::ZERO; weight.len()];
+        let last = gradient.finish(&mut room, &mut sums);
+        channels_first(&last, geometry.depth(), lanes_out, &mut of_weights);
+        [first, of_weights].map(|v| v.into_iter().map(<T as WithDType>::to_f64).collect())
     }
 
     /// The root mean square of the differences, relative to that of the exact values.

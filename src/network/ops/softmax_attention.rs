@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use super::candle_numbers::Real;
 use super::operation_times::Work;
+use super::spare_buffers::SpareBuffers;
 use super::tensor::{Computed, Gradients, Op, Operation, channels_first, channels_last};
 use crate::simd::Lane;
 use crate::simd::lane::n_lanes;
@@ -78,6 +79,8 @@ pub(super) struct Sizes {
     pub n_pixels: usize,
     /// Channels rounded up to full vectors, for sums with channels in the lanes.
     lanes: usize,
+    /// Values of a vector.
+    n_lanes: usize,
     /// Where channels start in `[D, P]`.
     channels: PlaceTable,
     /// Pixels of one channel.
@@ -101,6 +104,7 @@ impl Sizes {
             width,
             n_pixels,
             lanes,
+            n_lanes: n_lanes::<T>(),
             channels: every(n_pixels, width),
             pixels: every(1, n_pixels),
             keys: every(QUERIES, n_pixels),
@@ -122,10 +126,17 @@ impl Sizes {
         })
     }
 
-    /// Ranges of queries.
+    /// Ranges of queries, [`QUERIES`] at most: whole vectors but for the last, and about equally many in each, since a
+    /// range of less than a vector would take a product value by value.
     pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let n = self.n_pixels;
-        (0..n).step_by(QUERIES).map(move |first| first..(first + QUERIES).min(n))
+        let (n, lanes) = (self.n_pixels, self.n_lanes);
+        let n_vectors = n.div_ceil(lanes);
+        let n_blocks = n_vectors.div_ceil(QUERIES / lanes);
+        let start = move |block: usize| {
+            let (each, more) = (n_vectors / n_blocks, n_vectors % n_blocks);
+            n.min(lanes * (block * each + block.min(more)))
+        };
+        (0..n_blocks).map(move |block| start(block)..start(block + 1))
     }
 
     pub fn scale(&self) -> f64 {
@@ -162,8 +173,10 @@ impl Sizes {
     }
 }
 
-/// Turns columns of a map `[P, QUERIES]` of products into `exp2(factor (s - max s))` and their sums.
+/// Turns the first `n_queries` columns of a map `[P, QUERIES]` of products into `exp2(factor (s - max s))` and their
+/// sums.
 struct Exponentials<'a, T> {
+    n_queries: usize,
     map: &'a mut [T],
     sums: &'a mut [T; QUERIES],
     factor: T,
@@ -178,7 +191,8 @@ impl<T: Lane> WithSimd for Exponentials<'_, T> {
         let sums = T::vectors_mut::<S>(self.sums);
         let factor = T::splat(simd, self.factor);
         let n = sums.len();
-        for (v, sum) in sums.iter_mut().enumerate() {
+        let used = self.n_queries.div_ceil(T::n_lanes::<S>());
+        for (v, sum) in sums.iter_mut().enumerate().take(used) {
             let mut largest = map[v];
             for row in map.chunks_exact(n) {
                 largest = T::larger(simd, largest, row[v]);
@@ -193,8 +207,9 @@ impl<T: Lane> WithSimd for Exponentials<'_, T> {
     }
 }
 
-/// From exponentials and `dA` to `A` and `dS`, columns of `[P, QUERIES]` both.
+/// From exponentials and `dA` to `A` and `dS`, the first `n_queries` columns of `[P, QUERIES]` both.
 struct Slopes<'a, T> {
+    n_queries: usize,
     map: &'a mut [T],
     slopes: &'a mut [T],
     inverses: &'a [T; QUERIES],
@@ -210,7 +225,8 @@ impl<T: Lane> WithSimd for Slopes<'_, T> {
         let inverses = T::vectors::<S>(self.inverses);
         let scale = T::splat(simd, self.scale);
         let n = inverses.len();
-        for (v, &inverse) in inverses.iter().enumerate() {
+        let used = self.n_queries.div_ceil(T::n_lanes::<S>());
+        for (v, &inverse) in inverses.iter().enumerate().take(used) {
             let mut mean = T::splat(simd, T::ZERO);
             for (map, slopes) in map.chunks_exact_mut(n).zip(slopes.chunks_exact(n)) {
                 map[v] = T::times(simd, map[v], inverse);
@@ -234,7 +250,8 @@ fn weigh<T: Real>(
     sizes.pairs(k, q, block, map);
     let mut sums = [T::ZERO; QUERIES];
     let factor = T::number(sizes.scale() * std::f64::consts::LOG2_E);
-    Arch::new().dispatch(Exponentials { map, sums: &mut sums, factor });
+    let n_queries = block.len();
+    Arch::new().dispatch(Exponentials { n_queries, map, sums: &mut sums, factor });
     sums.map(|sum| T::one() / sum)
 }
 
@@ -259,9 +276,10 @@ fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
     let per_image = 3 * sizes.heads * sizes.per_head();
     let mut out = vec![T::ZERO; batch * sizes.heads * sizes.per_head()];
     let heads = out.par_chunks_mut(sizes.per_head()).enumerate();
-    heads.for_each_init(
-        || vec![T::ZERO; sizes.n_pixels * QUERIES],
-        |map, (index, out)| {
+    let spare = SpareBuffers::default();
+    heads.for_each(|(index, out)| {
+        let room = || vec![T::ZERO; sizes.n_pixels * QUERIES];
+        spare.with(room, |map| {
             let image = &qkv[index / sizes.heads * per_image..][..per_image];
             let [q, k, v] = sizes.head(image, index % sizes.heads);
             for block in sizes.blocks() {
@@ -272,8 +290,8 @@ fn forward<T: Real>(qkv: &[T], sizes: &Sizes, batch: usize) -> Vec<T> {
                     values.zip(&inverses).for_each(|(value, &inverse)| *value *= inverse);
                 }
             }
-        },
-    );
+        });
+    });
     out
 }
 
@@ -295,18 +313,21 @@ fn backward<T: Real>(qkv: &[T], dout: &[T], sizes: &Sizes) -> Vec<T> {
     let per_image = 3 * sizes.heads * per_head;
     let mut out = vec![T::ZERO; qkv.len()];
     let images = out.par_chunks_mut(per_image).zip(qkv.par_chunks(per_image));
-    images.zip(dout.par_chunks(sizes.heads * per_head)).for_each_init(
-        || Room::new(sizes),
-        |room, ((out, image), dout)| {
-            for (head, dout) in dout.chunks_exact(per_head).enumerate() {
-                let places = [0, 1, 2].map(|which| {
-                    let start = (which * sizes.heads + head) * per_head;
-                    start..start + per_head
-                });
-                room.head_gradient(sizes, sizes.head(image, head), dout, out, places);
-            }
-        },
-    );
+    let spare = SpareBuffers::default();
+    images.zip(dout.par_chunks(sizes.heads * per_head)).for_each(|((out, image), dout)| {
+        spare.with(
+            || Room::new(sizes),
+            |room| {
+                for (head, dout) in dout.chunks_exact(per_head).enumerate() {
+                    let places = [0, 1, 2].map(|which| {
+                        let start = (which * sizes.heads + head) * per_head;
+                        start..start + per_head
+                    });
+                    room.head_gradient(sizes, sizes.head(image, head), dout, out, places);
+                }
+            },
+        );
+    });
     out
 }
 
@@ -354,7 +375,8 @@ impl<T: Real> Room<T> {
             sizes.pairs(v, dout, &block, &mut self.slopes);
             let (map, slopes) = (&mut self.map, &mut self.slopes);
             let scale = T::number(sizes.scale());
-            Arch::new().dispatch(Slopes { map, slopes, inverses: &inverses, scale });
+            let (n_queries, inverses) = (block.len(), &inverses);
+            Arch::new().dispatch(Slopes { n_queries, map, slopes, inverses, scale });
             sizes.gather(k, &self.slopes, &block, &mut out[dq_place.clone()]);
             sizes.scatter(&self.slopes, &self.q, &block, &mut self.dk);
             sizes.scatter(&self.map, &self.dout, &block, &mut self.dv);

@@ -205,7 +205,8 @@ pub fn by_image<T: Real, const N: usize>(
     out
 }
 
-/// A change of a tensor's values from those of another, in place and in one pass on the CPU.
+/// A change of a tensor's values from those of another, in place and in one pass on the CPU, with the vectors of the
+/// processor (`apply` has to be inlined for that).
 pub trait Change {
     const NAME: &'static str;
 
@@ -230,10 +231,12 @@ impl<C: Change> InplaceOp2 for InPlace<C> {
         let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
         match changed {
             CpuStorage::F32(all) => {
-                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+                let (all, other) = (&mut all[start..end], values(other, other_layout)?);
+                Arch::new().dispatch(|| self.0.apply(all, other));
             }
             CpuStorage::F64(all) => {
-                self.0.apply(&mut all[start..end], values(other, other_layout)?)
+                let (all, other) = (&mut all[start..end], values(other, other_layout)?);
+                Arch::new().dispatch(|| self.0.apply(all, other));
             }
             _ => return Err(Error::Msg("network operations work in f32 or f64 only".into())),
         }
@@ -314,5 +317,22 @@ pub mod check {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_of_channels_are_each_others_inverse() {
+        let (channels, n, lanes) = (19, 35, 32);
+        let image: Vec<f32> = (0..channels * n).map(|i| i as f32).collect();
+        let mut last = vec![0.0; n * lanes];
+        channels_last(&image, n, &mut last, lanes);
+        assert_eq!(last[3 * lanes + 2], (2 * n + 3) as f32);
+        let mut back = vec![0.0; channels * n];
+        channels_first(&last, n, lanes, &mut back);
+        assert_eq!(back, image);
     }
 }

@@ -37,10 +37,12 @@ const LINE: usize = 16;
 /// Smaller images are mostly the rims of tiles.
 const SIDE_MIN: usize = 6;
 
-/// The tiles of an image and the tables of its products.
+/// The tiles of images that are transformed together, and the tables of their products.
 pub struct Winograd {
     geometry: Geometry,
+    /// Of one image.
     n_tiles: usize,
+    n_images: usize,
     /// Input and output channels, rounded up to full vectors.
     lanes_in: usize,
     lanes_out: usize,
@@ -64,8 +66,13 @@ pub fn applies<T: Real>(geometry: &Geometry) -> bool {
 }
 
 impl Winograd {
-    /// Tiles and tables for images and kernels of `geometry`.
+    /// Tiles and tables for one image and kernel of `geometry`.
     pub fn new<T: Real>(geometry: &Geometry) -> Self {
+        Self::of_images::<T>(geometry, 1)
+    }
+
+    /// The same for `n_images` together.
+    pub fn of_images<T: Real>(geometry: &Geometry, n_images: usize) -> Self {
         let Geometry { c_in, c_out, height, width, padding, .. } = *geometry;
         let n_pixels = geometry.n_pixels();
         let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
@@ -92,12 +99,13 @@ impl Winograd {
         Self {
             geometry: *geometry,
             n_tiles,
+            n_images,
             lanes_in,
             lanes_out,
             seen,
             made,
-            input_rows: every(lanes_in, n_tiles),
-            output_rows: every(lanes_out, n_tiles),
+            input_rows: every(lanes_in, n_images * n_tiles),
+            output_rows: every(lanes_out, n_images * n_tiles),
             channels_in: every(1, c_in),
             weight_rows: every(lanes_out, c_in),
         }
@@ -109,7 +117,7 @@ impl Winograd {
         self.n_tiles >= TILES_MIN
     }
 
-    /// Tiles of an image.
+    /// Tiles of one image.
     pub fn n_tiles(&self) -> usize {
         self.n_tiles
     }
@@ -139,12 +147,12 @@ impl Winograd {
 
     /// Values from one position of a transformed input to the next.
     pub fn input_stride(&self) -> usize {
-        self.n_tiles * self.lanes_in + LINE
+        self.n_images * self.n_tiles * self.lanes_in + LINE
     }
 
     /// Values from one position of a transformed output to the next.
     pub fn output_stride(&self) -> usize {
-        self.n_tiles * self.lanes_out + LINE
+        self.n_images * self.n_tiles * self.lanes_out + LINE
     }
 
     /// Values from one position of transformed weights to the next.
@@ -172,9 +180,15 @@ impl Winograd {
         let (depth, lanes) = (self.geometry.depth(), self.lanes_out);
         let mut last = vec![T::ZERO; depth * lanes];
         channels_last(weight, depth, &mut last, lanes);
+        self.weights_last(&last)
+    }
+
+    /// The same of weights `[I, 3, 3, lanes]`.
+    pub fn weights_last<T: Real>(&self, last: &[T]) -> Vec<T> {
+        let lanes = self.lanes_out;
         let mut out = vec![T::ZERO; self.weight_values()];
-        let places: Vec<usize> = (0..depth).collect();
-        transform::<T, Weights, 3, SEEN>((&last, &places), (&mut out, self.weight_stride()), lanes);
+        let places: Vec<usize> = (0..self.geometry.depth()).collect();
+        transform::<T, Weights, 3, SEEN>((last, &places), (&mut out, self.weight_stride()), lanes);
         out
     }
 
@@ -189,9 +203,9 @@ impl Winograd {
         }
     }
 
-    /// `B^T d B` of an input `[P + 1, lanes]`.
-    pub fn input<T: Real>(&self, last: &[T], out: &mut [T]) {
-        let out = (out, self.input_stride());
+    /// `B^T d B` of an input `[P + 1, lanes]`, image `image` of those together.
+    pub fn input<T: Real>(&self, image: usize, last: &[T], out: &mut [T]) {
+        let out = (&mut out[image * self.n_tiles * self.lanes_in..], self.input_stride());
         transform::<T, Input, SEEN, SEEN>((last, &self.seen), out, self.lanes_in);
     }
 
@@ -217,28 +231,31 @@ impl Winograd {
         scatter::<T, Output, SEEN, OUT>(products, (last, &self.made), self.lanes_out);
     }
 
-    /// `A dY A^T` of an output gradient `[P + 1, lanes]`.
-    pub fn output_gradient<T: Real>(&self, last: &[T], out: &mut [T]) {
-        transform::<T, OutputGradient, OUT, SEEN>(
-            (last, &self.made),
-            (out, self.output_stride()),
-            self.lanes_out,
-        );
+    /// `A dY A^T` of an output gradient `[P + 1, lanes]`, image `image` of those together.
+    pub fn output_gradient<T: Real>(&self, image: usize, last: &[T], out: &mut [T]) {
+        let out = (&mut out[image * self.n_tiles * self.lanes_out..], self.output_stride());
+        transform::<T, OutputGradient, OUT, SEEN>((last, &self.made), out, self.lanes_out);
     }
 
-    /// Adds the products of a transformed input and output gradient to `sums`, `[36, I, lanes]`.
-    pub fn add_weight_gradient<T: Real>(&self, input: &[T], gradient: &[T], sums: &mut [T]) {
+    /// Writes or adds the products of transformed inputs and output gradients of the first `n_images` to `sums`,
+    /// `[36, I, lanes]`.
+    pub fn weight_products<T: Real>(
+        &self,
+        how: Write,
+        n_images: usize,
+        [input, gradient]: [&[T]; 2],
+        sums: &mut [T],
+    ) {
+        let tiles = 0..n_images * self.n_tiles;
+        let (input_rows, output_rows) =
+            (self.input_rows.part(tiles.clone()), self.output_rows.part(tiles));
         let inputs = input.chunks_exact(self.input_stride());
         let gradients = gradient.chunks_exact(self.output_stride());
         let sums = sums.chunks_exact_mut(self.weight_stride());
         for ((input, gradient), sums) in inputs.zip(gradients).zip(sums) {
-            let left = Left {
-                values: input,
-                rows: self.channels_in.all(),
-                columns: self.input_rows.all(),
-            };
-            let right = Right { values: gradient, rows: self.output_rows.all() };
-            multiply(Write::Add, self.lanes_out, (sums, self.weight_rows.all()), left, right);
+            let left = Left { values: input, rows: self.channels_in.all(), columns: input_rows };
+            let right = Right { values: gradient, rows: output_rows };
+            multiply(how, self.lanes_out, (sums, self.weight_rows.all()), left, right);
         }
     }
 
@@ -521,7 +538,7 @@ mod tests {
     use super::*;
     use crate::network::network_config::Padding;
     use crate::network::ops::convolution::{Form, convolve};
-    use crate::network::ops::tensor::{channels_first, check};
+    use crate::network::ops::tensor::check;
 
     /// The largest difference between two tensors, relative to the largest value of the second.
     fn error(found: &Tensor, exact: &Tensor) -> f64 {
@@ -573,17 +590,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn orders_of_channels_are_each_others_inverse() {
-        let (channels, n, lanes) = (19, 35, 32);
-        let image: Vec<f32> = (0..channels * n).map(|i| i as f32).collect();
-        let mut last = vec![0.0; n * lanes];
-        channels_last(&image, n, &mut last, lanes);
-        assert_eq!(last[3 * lanes + 2], (2 * n + 3) as f32);
-        let mut back = vec![0.0; channels * n];
-        channels_first(&last, n, lanes, &mut back);
-        assert_eq!(back, image);
     }
 }
