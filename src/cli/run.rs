@@ -259,6 +259,8 @@ impl Follower {
             | EventBody::LossByLevel(_)
             | EventBody::Checkpoint { .. }
             | EventBody::Unknown => {}
+            // The command's own error says why.
+            EventBody::State { state: RunState::Failed, .. } => {}
             EventBody::Notice { level: NoticeLevel::Info, .. } if self.bar.is_some() => {}
             _ => self.line(&in_words(event)),
         }
