@@ -13,7 +13,6 @@ use super::follow_several_runs::{run_together, tell_unfinished};
 use crate::config::{Arm, Experiment};
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::evaluation::summary_over_runs::{Row, summary};
-use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::catch_signals::Signals;
 use crate::runs::runs_dir::RunsDir;
@@ -65,7 +64,7 @@ pub fn run(
     if rows.is_empty() {
         bail!("no training seed of '{}' has a result", experiment.name);
     }
-    let (page, json) = summary(&rows);
+    let summary = summary(&rows);
     // Variants of one experiment have folders of their own.
     let settings: String = experiment
         .entries()
@@ -75,16 +74,11 @@ pub fn run(
     let code = crc32fast::hash(settings.as_bytes());
     let name = format!("{}-{}-{}-{code:08x}", experiment.name, seeds.start, seeds.end);
     let folder = runs.path().join("groups").join(name);
-    make_folder(&folder).with_context(|| format!("making '{}'", folder.display()))?;
-    for (name, text) in [("summary.md", &page), ("summary.json", &format!("{json:#}\n"))] {
-        let path = folder.join(name);
-        write_output(&path, text.as_bytes())
-            .with_context(|| format!("writing '{}'", path.display()))?;
-    }
+    summary.write(&folder)?;
     if as_json {
-        writeln!(console::stdout(), "{json}")?;
+        writeln!(console::stdout(), "{}", summary.json)?;
     } else {
-        write!(console::stdout(), "{page}")?;
+        write!(console::stdout(), "{}", summary.page)?;
     }
     errorln!("this comparison: '{}'", folder.display());
     // A group with a failed seed is incomplete.
