@@ -10,30 +10,14 @@ use anyhow::{Context, Result, bail};
 
 use super::exit_codes::STOPPED;
 use super::follow_several_runs::{run_together, tell_unfinished};
-use crate::config::{Arm, Experiment};
+use crate::config::Experiment;
+use crate::config::training_seed_group::group;
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::evaluation::summary_over_runs::{Row, summary};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::catch_signals::Signals;
 use crate::runs::runs_dir::RunsDir;
 use crate::{console, errorln};
-
-/// Most training seeds of a group.
-const SEEDS_MAX: u64 = 1000;
-
-/// Parses the value of `--training-seeds`.
-///
-/// # Errors
-///
-/// If the text is no range of seeds, or names none or more than a thousand.
-pub fn parse_training_seeds(text: &str) -> Result<Range<u64>, String> {
-    let seeds = crate::config::noise_seed_argument::parse_range(text)?;
-    match seeds.end - seeds.start {
-        0 => Err(format!("training seeds '{text}': the range is empty; 0..5 means seeds 0 to 4")),
-        n if n > SEEDS_MAX => Err(format!("training seeds '{text}': more than {SEEDS_MAX}")),
-        _ => Ok(seeds),
-    }
-}
 
 /// Trains the group and prints its comparison.
 ///
@@ -48,7 +32,7 @@ pub fn run(
     signals: &Signals,
     as_json: bool,
 ) -> Result<ExitCode> {
-    let arms = seeds.clone().map(|seed| arm(experiment, seed)).collect::<Result<Vec<_>>>()?;
+    let arms = group(experiment, seeds).context("setting training.seed")?;
     let stands = run_together(runs, &arms, device, jobs, signals);
     let mut rows = Vec::new();
     for (seed, stand) in seeds.clone().zip(&stands) {
@@ -86,12 +70,4 @@ pub fn run(
         bail!("{} of {} training seeds failed", arms.len() - rows.len(), arms.len());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The experiment with one training seed. Its name stays: all are runs of one experiment.
-fn arm(experiment: &Experiment, seed: u64) -> Result<Arm> {
-    let mut experiment = experiment.clone();
-    let base = experiment.name.to_string();
-    experiment.set("training.seed", &seed.to_string()).context("setting training.seed")?;
-    Ok(Arm { experiment, base, varied: vec![("training.seed", seed.to_string())] })
 }

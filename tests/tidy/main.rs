@@ -188,7 +188,8 @@ fn no_error_repeats_its_source() {
         for message in source.text.split("#[error(").skip(1) {
             let message = message.split(")]").next().unwrap_or_default();
             n_messages += 1;
-            let repeats = ["{source", ".source"].iter().any(|field| message.contains(field));
+            let repeats =
+                ["{source}", "{source:", ".source"].iter().any(|field| message.contains(field));
             assert!(!repeats, "{} repeats its source: {message}", source.path.display());
         }
     }
