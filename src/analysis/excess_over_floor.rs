@@ -65,9 +65,9 @@ impl LevelExcess {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Convergence {
-    /// At every level the excess is at most 15% of the floor, or at most .001.
+    /// At no level is the excess above 15% of the floor and above .001 by more than noise.
     Converged,
-    /// At every level the excess is at most 50% of the floor, or at most .005.
+    /// At no level is the excess above 50% of the floor and above .005 by more than noise.
     Close,
     /// Neither: differences between network and theory may be due to unfinished training.
     Far,
@@ -77,6 +77,10 @@ pub enum Convergence {
 /// absolute limit is needed because floors go to zero with the noise; .001 is an error of 1.6% of the pixel range.)
 const LIMITS: [(Convergence, f64, f64); 2] =
     [(Convergence::Converged, 0.15, 0.001), (Convergence::Close, 0.5, 0.005)];
+
+/// An excess is above a limit if it is so by more than this many of its standard errors. Of networks whose excess is the
+/// limit at all nine levels that count, one in twenty is called worse by chance: `1 - (1 - .0062)^9 = 5%`.
+const STANDARD_ERRORS: f64 = 2.5;
 
 /// How the machine's error relates to the floor of the network's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
@@ -95,26 +99,48 @@ pub enum Bound {
 /// `sigma^2 / abar`, which is above 100 there, and such estimates hardly move a sample.
 const ABAR_MIN: f64 = 0.01;
 
+/// Whether the level at `t` counts towards a network's [`Convergence`].
+pub fn counts(t: f64, schedule: Schedule) -> bool {
+    schedule.level(t).abar >= ABAR_MIN
+}
+
 impl Convergence {
     /// The convergence of a network with these errors; `Far` if there are none.
     pub fn of(levels: &[LevelExcess], schedule: Schedule) -> Self {
         let counted: Vec<&LevelExcess> =
-            levels.iter().filter(|level| schedule.level(level.t).abar >= ABAR_MIN).collect();
+            levels.iter().filter(|level| counts(level.t, schedule)).collect();
         let within = |share: f64, absolute: f64| {
-            let is_within =
-                |level: &&LevelExcess| level.excess.mse <= absolute.max(share * level.floor.mse);
+            let is_within = |level: &&LevelExcess| {
+                let limit = absolute.max(share * level.floor.mse);
+                // At most twice the limit, so that a coarse measurement does not make a network look better.
+                level.excess.mse <= limit + (STANDARD_ERRORS * level.excess.se).min(limit)
+            };
             !counted.is_empty() && counted.iter().all(is_within)
         };
         let found = LIMITS.into_iter().find(|&(_, share, absolute)| within(share, absolute));
         found.map_or(Self::Far, |(word, ..)| word)
     }
 
+    /// The largest excess over `floor` of each of the two better words, but for noise.
+    pub fn limits(floor: f64) -> [(Self, f64); 2] {
+        LIMITS.map(|(word, share, absolute)| (word, absolute.max(share * floor)))
+    }
+
     /// What this means for a comparison with theory, given how `machine` bounds the floor of the network's class.
     pub fn meaning(self, machine: &str, bound: Bound) -> String {
         let (distance, limit) = match self {
-            Self::Converged => ("near", "excess at most 15%, or .001, at every noise level"),
-            Self::Close => ("close to", "excess at most 50%, or .005, at every noise level"),
-            Self::Far => ("far from", "excess above 50%, and above .005, at some noise level"),
+            Self::Converged => (
+                "near",
+                "excess at most 15%, or .001, or not more than noise above that, at every noise level",
+            ),
+            Self::Close => (
+                "close to",
+                "excess at most 50%, or .005, or not more than noise above that, at every noise level",
+            ),
+            Self::Far => (
+                "far from",
+                "excess above 50%, and above .005, by more than noise at some noise level",
+            ),
         };
         let consequence = match (self, bound) {
             (Self::Converged, Bound::Exact) => {
@@ -157,7 +183,10 @@ pub fn mean_between(points: &[(f64, f64)], from: f64, to: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use rand_distr::{Distribution, StandardNormal};
+
     use super::*;
+    use crate::random::{Purpose, stream};
 
     #[test]
     fn the_mean_of_a_line_is_its_value_in_the_middle() {
@@ -203,5 +232,52 @@ mod tests {
         let noise = LevelExcess { t: 1.0, ..level(0.1, 5.0) };
         let levels = [level(0.1, 0.0), noise];
         assert_eq!(Convergence::of(&levels, Schedule::Cosine), Convergence::Converged);
+    }
+
+    /// How many of `n` networks with this excess at nine levels above a floor of .05, measured with this standard error,
+    /// get each word.
+    fn words(excess: f64, se: f64, n: usize) -> [usize; 3] {
+        let mut generator = stream(7, Purpose::FloorNoise, 0);
+        let mut found = [0; 3];
+        for _ in 0..n {
+            let levels: Vec<LevelExcess> = (1..=9)
+                .map(|i| {
+                    let noise: f64 = StandardNormal.sample(&mut generator);
+                    let measured = MeanSquaredError { mse: excess + se * noise, se };
+                    LevelExcess { t: 0.1 * f64::from(i), excess: measured, ..level(0.05, excess) }
+                })
+                .collect();
+            found[Convergence::of(&levels, Schedule::Cosine) as usize] += 1;
+        }
+        found
+    }
+
+    #[test]
+    fn noise_does_not_decide_the_word() {
+        // The limits are .0075 and .025. At the limit 5% are called worse; without an allowance all but 1 of 512.
+        let [converged, close, _] = words(0.0075, 0.0005, 2000);
+        assert!((60..=150).contains(&close), "{converged} {close}");
+        let [_, close, far] = words(0.025, 0.002, 2000);
+        assert!((60..=150).contains(&far), "{close} {far}");
+        // Five standard errors above the limit at every level: none is called converged.
+        assert_eq!(words(0.010, 0.0005, 2000)[0], 0);
+        // Half the limit: all are.
+        assert_eq!(words(0.00375, 0.0005, 2000)[0], 2000);
+    }
+
+    #[test]
+    fn a_coarse_measurement_does_not_make_a_network_look_converged() {
+        // The allowance is the limit, .0075, and not 2.5 standard errors, .05: the excess is clearly above both.
+        assert_eq!(words(0.06, 0.02, 500)[0], 0);
+        let coarse = |excess| {
+            let measured = MeanSquaredError { mse: excess, se: 1.0 };
+            Convergence::of(
+                &[LevelExcess { excess: measured, ..level(0.05, excess) }],
+                Schedule::Cosine,
+            )
+        };
+        assert_eq!(coarse(0.0149), Convergence::Converged);
+        assert_eq!(coarse(0.0151), Convergence::Close);
+        assert_eq!(coarse(0.0501), Convergence::Far);
     }
 }

@@ -17,7 +17,7 @@ use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::report::{Report, ReportContext};
 use crate::evaluation::summary_over_runs::{Row, summary};
-use crate::files::{make_folder, write_output};
+use crate::files::make_folder;
 use crate::runs::catch_signals;
 use crate::runs::event::LossByLevel;
 use crate::{console, errorln};
@@ -70,20 +70,14 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
         rows.push(one(&trained, args, &folder, &stop)?);
         errorln!("its report is in '{}'", folder.display());
     }
-    let (page, json) = summary(&rows);
+    let summary = summary(&rows);
     if let Some(out) = &args.out {
-        let put = |name: &str, text: &str| {
-            let path = out.join(name);
-            write_output(&path, text.as_bytes())
-                .with_context(|| format!("writing '{}'", path.display()))
-        };
-        put("summary.md", &page)?;
-        put("summary.json", &format!("{json:#}\n"))?;
+        summary.write(out)?;
     }
     if args.json {
-        writeln!(console::stdout(), "{json}")?;
+        writeln!(console::stdout(), "{}", summary.json)?;
     } else {
-        write!(console::stdout(), "{page}")?;
+        write!(console::stdout(), "{}", summary.page)?;
     }
     Ok(())
 }

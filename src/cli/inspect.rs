@@ -136,6 +136,10 @@ fn describe(trace: &Trace, at: At) -> Value {
     let actors = trace.actors.iter().map(|actor| {
         let x0 = trace.at(&actor.x0, at.index);
         let value: Vec<f32> = (0..trace.shape.channels).map(|c| x0[c * n + p]).collect();
+        let without = (!actor.without_attention.is_empty()).then(|| {
+            let local = trace.at(&actor.without_attention, at.index);
+            (0..trace.shape.channels).map(|c| local[c * n + p]).collect::<Vec<f32>>()
+        });
         let heads = actor.maps.iter().flat_map(|maps| {
             (0..maps.n_heads).map(move |head| {
                 let row = maps.row(n, at.index, head, p);
@@ -165,6 +169,7 @@ fn describe(trace: &Trace, at: At) -> Value {
         json!({
             "who": actor.name,
             "x0hat": value,
+            "x0hat_without_attention": without,
             "attention": heads.collect::<Vec<Value>>(),
             "posterior": posterior,
         })
@@ -197,7 +202,14 @@ fn page(trace: &Trace, at: At, found: &Value) -> String {
         let x0: Vec<String> =
             list(&actor["x0hat"]).map(|v| format!("{:.2}", number(v, f64::NAN))).collect();
         let name = actor["who"].as_str().unwrap_or_default();
-        text += &format!("{name}: x0hat {}\n", x0.join(" "));
+        text += &format!("{name}: x0hat {}", x0.join(" "));
+        let without: Vec<String> = list(&actor["x0hat_without_attention"])
+            .map(|v| format!("{:.2}", number(v, f64::NAN)))
+            .collect();
+        if !without.is_empty() {
+            text += &format!(" (without what attention brings: {})", without.join(" "));
+        }
+        text += "\n";
         for (head, row) in list(&actor["attention"]).enumerate() {
             let nats = number(&row["entropy_nats"], f64::NAN);
             let top = list(&row["attended"])

@@ -19,7 +19,8 @@ use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::logs::in_words;
 use super::progress_bar;
-use super::run_training_seeds::{self, parse_training_seeds};
+use super::run_training_seeds;
+use crate::config::training_seed_group::parse_training_seeds;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::alive_silent_or_lost::{Health, START_LIMIT};
 use crate::runs::catch_signals::{self, Signals, Terminal};
@@ -259,6 +260,8 @@ impl Follower {
             | EventBody::LossByLevel(_)
             | EventBody::Checkpoint { .. }
             | EventBody::Unknown => {}
+            // The command's own error says why.
+            EventBody::State { state: RunState::Failed, .. } => {}
             EventBody::Notice { level: NoticeLevel::Info, .. } if self.bar.is_some() => {}
             _ => self.line(&in_words(event)),
         }

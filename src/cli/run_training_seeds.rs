@@ -10,31 +10,14 @@ use anyhow::{Context, Result, bail};
 
 use super::exit_codes::STOPPED;
 use super::follow_several_runs::{run_together, tell_unfinished};
-use crate::config::{Arm, Experiment};
+use crate::config::Experiment;
+use crate::config::training_seed_group::group;
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::evaluation::summary_over_runs::{Row, summary};
-use crate::files::{make_folder, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::catch_signals::Signals;
 use crate::runs::runs_dir::RunsDir;
 use crate::{console, errorln};
-
-/// Most training seeds of a group.
-const SEEDS_MAX: u64 = 1000;
-
-/// Parses the value of `--training-seeds`.
-///
-/// # Errors
-///
-/// If the text is no range of seeds, or names none or more than a thousand.
-pub fn parse_training_seeds(text: &str) -> Result<Range<u64>, String> {
-    let seeds = crate::config::noise_seed_argument::parse_range(text)?;
-    match seeds.end - seeds.start {
-        0 => Err(format!("training seeds '{text}': the range is empty; 0..5 means seeds 0 to 4")),
-        n if n > SEEDS_MAX => Err(format!("training seeds '{text}': more than {SEEDS_MAX}")),
-        _ => Ok(seeds),
-    }
-}
 
 /// Trains the group and prints its comparison.
 ///
@@ -49,7 +32,7 @@ pub fn run(
     signals: &Signals,
     as_json: bool,
 ) -> Result<ExitCode> {
-    let arms = seeds.clone().map(|seed| arm(experiment, seed)).collect::<Result<Vec<_>>>()?;
+    let arms = group(experiment, seeds).context("setting training.seed")?;
     let stands = run_together(runs, &arms, device, jobs, signals);
     let mut rows = Vec::new();
     for (seed, stand) in seeds.clone().zip(&stands) {
@@ -65,7 +48,7 @@ pub fn run(
     if rows.is_empty() {
         bail!("no training seed of '{}' has a result", experiment.name);
     }
-    let (page, json) = summary(&rows);
+    let summary = summary(&rows);
     // Variants of one experiment have folders of their own.
     let settings: String = experiment
         .entries()
@@ -75,16 +58,11 @@ pub fn run(
     let code = crc32fast::hash(settings.as_bytes());
     let name = format!("{}-{}-{}-{code:08x}", experiment.name, seeds.start, seeds.end);
     let folder = runs.path().join("groups").join(name);
-    make_folder(&folder).with_context(|| format!("making '{}'", folder.display()))?;
-    for (name, text) in [("summary.md", &page), ("summary.json", &format!("{json:#}\n"))] {
-        let path = folder.join(name);
-        write_output(&path, text.as_bytes())
-            .with_context(|| format!("writing '{}'", path.display()))?;
-    }
+    summary.write(&folder)?;
     if as_json {
-        writeln!(console::stdout(), "{json}")?;
+        writeln!(console::stdout(), "{}", summary.json)?;
     } else {
-        write!(console::stdout(), "{page}")?;
+        write!(console::stdout(), "{}", summary.page)?;
     }
     errorln!("this comparison: '{}'", folder.display());
     // A group with a failed seed is incomplete.
@@ -92,12 +70,4 @@ pub fn run(
         bail!("{} of {} training seeds failed", arms.len() - rows.len(), arms.len());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The experiment with one training seed. Its name stays: all are runs of one experiment.
-fn arm(experiment: &Experiment, seed: u64) -> Result<Arm> {
-    let mut experiment = experiment.clone();
-    let base = experiment.name.to_string();
-    experiment.set("training.seed", &seed.to_string()).context("setting training.seed")?;
-    Ok(Arm { experiment, base, varied: vec![("training.seed", seed.to_string())] })
 }

@@ -32,6 +32,7 @@ mod toml_reader;
 pub mod lab_settings;
 mod read_experiment_sections;
 pub mod study;
+pub mod training_seed_group;
 mod read_study_sections;
 pub mod lab_file;
 pub mod network_and_machines_of_experiment;

@@ -32,7 +32,7 @@ fn rate(report: &Value, name: &str) -> String {
 fn spread_of_rate(reports: &[&Value], name: &str) -> Option<Spread> {
     let values: Vec<f64> =
         reports.iter().filter_map(|report| report["rates"][name].as_f64()).collect();
-    Spread::of(&values)
+    Spread::within(&values, 0.0..=1.0)
 }
 
 /// Mean judged rates; `null` where nothing was judged.
@@ -140,7 +140,7 @@ pub fn excess_table(reports: &[&Value]) -> String {
         ]);
     }
     format!(
-        "Mean squared error of the clean estimate, and the network's excess over `{name}` with its 95% interval over training seeds:\n\n{}\n",
+        "Mean squared error of the clean estimate, and the network's excess over `{name}` with its 95% interval over training seeds (floors.png, if this summary was written into a folder):\n\n{}\n",
         table.markdown()
     )
 }
@@ -167,15 +167,16 @@ mod tests {
         let rates = rates_over_runs(&both);
         let number = |value: &Value| value.as_f64().unwrap();
         assert!((number(&rates["whole"]["mean"]) - 0.85).abs() < 1e-12);
-        // The standard error is .05, and Student's t of one degree of freedom 12.706.
-        assert!((number(&rates["whole"]["interval95"][1]) - 0.85 - 0.6353).abs() < 1e-4);
+        // The standard error is .05, and Student's t of one degree of freedom 12.706; a share is at most one.
+        assert!((number(&rates["whole"]["interval95"][0]) - 0.85 + 0.6353).abs() < 1e-4);
+        assert_eq!(rates["whole"]["interval95"][1].as_f64(), Some(1.0));
         assert_eq!(rates["valid"], Value::Null);
         let excess = excess_over_runs(&both);
         assert_eq!((excess[1]["t"].as_f64(), excess.as_array().unwrap().len()), (Some(0.7), 2));
         assert!((number(&excess[0]["excess"]["mean"]) - 0.002).abs() < 1e-12);
         let page = rates_table(&["run-a", "run-b"], &both);
         assert!(
-            page.contains("| *mean over training seeds* | - | - | 0.850 [0.215, 1.485] | - |"),
+            page.contains("| *mean over training seeds* | - | - | 0.850 [0.215, 1.000] | - |"),
             "{page}"
         );
         let page = excess_table(&both);

@@ -1,36 +1,24 @@
 //! Charts as PNG files: panels of lines or dots, for reports.
 //!
-//! Colours are Okabe & Ito's, which people with any colour vision can tell apart; where there are several curves, each
-//! has a letter too.
+//! Where there are several curves, each has a letter beside its colour ([`super::png_curves`]).
 
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::picture_text::{Area, FIXED_FONT, FONT, write_drawn};
+pub use super::png_curves::{Marks, Series};
+use super::png_curves::{draw_legend_mark, draw_series};
 
 const PANEL: (u32, u32) = (560, 400);
 /// Height of a row that names colours, where it begins, and what a name has besides its letters.
 const LEGEND: u32 = 34;
 const LEGEND_LEFT: i32 = 20;
-const LEGEND_GAP: i32 = 44;
+const LEGEND_GAP: i32 = 54;
 /// Width of a name's letter with the gap behind it.
 const LEGEND_LETTER: i32 = 15;
-
-/// Okabe & Ito's, black last.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(170, 160, 20),
-    RGBColor(0, 0, 0),
-];
 
 /// One chart of a figure.
 #[derive(Clone, Debug, Default)]
@@ -43,23 +31,8 @@ pub struct Panel {
     pub diagonal: bool,
     /// Fixed ends of the y axis; otherwise those of the data.
     pub y_range: Option<(f64, f64)>,
-}
-
-/// Points of one colour. Points that are not finite are left out, and a line has a gap there.
-#[derive(Clone, Debug)]
-pub struct Series {
-    pub name: String,
-    /// Number of its colour, the same in every panel of a figure.
-    pub colour: usize,
-    pub points: Vec<(f64, f64)>,
-    pub marks: Marks,
-}
-
-impl Series {
-    /// A line with a dot at every point.
-    pub fn line(name: &str, colour: usize, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.to_owned(), colour, points, marks: Marks::Line }
-    }
+    /// A logarithmic y axis. Curves fall to its lower end where a value is not positive.
+    pub is_log: bool,
 }
 
 impl Panel {
@@ -67,16 +40,6 @@ impl Panel {
     pub fn over_time(title: String, series: Vec<Series>) -> Self {
         Self { title, x: "t (1: pure noise)".to_owned(), series, ..Self::default() }
     }
-}
-
-/// How the points of a series are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marks {
-    /// With a dot at every point.
-    Line,
-    /// The line alone, for many points.
-    Curve,
-    Dots,
 }
 
 /// Draws panels in rows of `n_columns` and writes a PNG to `path`, replacing a file that is there.
@@ -138,10 +101,9 @@ fn legend<'a>(panels: &'a [Panel], width: u32) -> Vec<LegendEntry<'a>> {
 
 fn draw_legend(all: &[LegendEntry<'_>], area: &Area<'_>) -> Result<()> {
     for LegendEntry { name, colour, letter, place: (row, x) } in all {
-        let colour = COLOURS[colour % COLOURS.len()];
         let y = (*row * LEGEND) as i32;
-        area.draw(&Circle::new((*x, y + 20), 5, colour.filled()))?;
-        let mut x = x + 10;
+        draw_legend_mark(area, *colour, (*x, y + 20))?;
+        let mut x = x + 20;
         if let Some(letter) = letter {
             let style = (FIXED_FONT, 15).into_text_style(area);
             area.draw_text(&letter.to_string(), &style, (x, y + 12))?;
@@ -157,10 +119,18 @@ fn draw(
     legend: &[LegendEntry<'_>],
     area: &Area<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let points = || panel.series.iter().flat_map(|series| series.points.iter().filter(is_finite));
+    let scaled = |value: f64| match panel.is_log {
+        true if value <= 0.0 => f64::NEG_INFINITY,
+        true => value.log10(),
+        false if value.is_infinite() => f64::NAN,
+        false => value,
+    };
+    let all: Vec<Series> = panel.series.iter().map(|series| series.map_values(scaled)).collect();
+    let is_finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
+    let points = || all.iter().flat_map(|series| series.points.iter().filter(is_finite));
     let mut x = range(points().map(|p| p.0));
     let mut y = match panel.y_range {
-        Some((low, high)) => low..high,
+        Some((low, high)) => scaled(low)..scaled(high),
         None => range(points().map(|p| p.1)),
     };
     if panel.diagonal {
@@ -172,63 +142,41 @@ fn draw(
         .caption(&panel.title, font(19))
         .margin(12)
         .x_label_area_size(38)
-        .y_label_area_size(52)
-        .build_cartesian_2d(x.clone(), y)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
+        .y_label_area_size(if panel.is_log { 64 } else { 60 })
+        .build_cartesian_2d(x.clone(), y.clone())?;
+    let mut mesh = chart.configure_mesh();
+    mesh.light_line_style(WHITE)
         .bold_line_style(RGBColor(225, 225, 225))
         .x_desc(&panel.x)
         .y_desc(&panel.y)
         .label_style(font(14))
-        .axis_desc_style(font(15))
-        .draw()?;
+        .axis_desc_style(font(15));
+    if panel.is_log {
+        // One label per power of ten.
+        mesh.y_labels((y.end - y.start).ceil() as usize + 1).y_label_formatter(&power_of_ten);
+    }
+    mesh.draw()?;
     if panel.diagonal {
         let line = [(x.start, x.start), (x.end, x.end)];
         chart.draw_series(LineSeries::new(line, RGBColor(150, 150, 150)))?;
     }
-    for series in &panel.series {
-        draw_series(&mut chart, series, legend)?;
+    for series in &all {
+        let place = legend.iter().position(|entry| entry.name == series.name);
+        // Each letter on another part of its curve, so that letters do not cover each other.
+        let share = |place: usize| (2 * place + 1) as f64 / (2 * legend.len()) as f64;
+        let letter = place.and_then(|place| Some((legend[place].letter?, share(place))));
+        draw_series(&mut chart, series, &y, letter)?;
     }
     Ok(())
 }
 
-type Chart<'a, 'b> =
-    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-
-fn draw_series(
-    chart: &mut Chart<'_, '_>,
-    series: &Series,
-    legend: &[LegendEntry<'_>],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let colour = COLOURS[series.colour % COLOURS.len()];
-    if series.marks == Marks::Dots {
-        let dots = series.points.iter().filter(is_finite);
-        let dots = dots.map(|&at| Circle::new(at, 3, colour.mix(0.75).filled()));
-        chart.draw_series(dots)?;
-        return Ok(());
+/// The label of a power of ten on a logarithmic axis; empty between two of them.
+fn power_of_ten(exponent: &f64) -> String {
+    match exponent.round() {
+        nearest if (nearest - exponent).abs() > 1e-6 => String::new(),
+        nearest if nearest < -4.0 => format!("1e{nearest}"),
+        nearest => format!("{}", 10_f64.powi(nearest as i32)),
     }
-    let dot = if series.marks == Marks::Line { 2 } else { 0 };
-    let pieces = series.points.split(|p| !is_finite(&p)).filter(|piece| !piece.is_empty());
-    for piece in pieces {
-        let line = LineSeries::new(piece.iter().copied(), colour.stroke_width(2));
-        chart.draw_series(line.point_size(dot))?;
-    }
-    let place = legend.iter().position(|entry| entry.name == series.name);
-    let letter = place.and_then(|place| Some((place, legend[place].letter?)));
-    let Some((place, letter)) = letter else { return Ok(()) };
-    // Each letter on another part of its curve, so that letters do not cover each other.
-    let points: Vec<&(f64, f64)> = series.points.iter().filter(is_finite).collect();
-    let at = points.get(points.len() * (2 * place + 1) / (2 * legend.len()));
-    let Some(&&at) = at else { return Ok(()) };
-    let style = (FIXED_FONT, 17).into_font().color(&BLACK);
-    let letter = EmptyElement::at(at) + Text::new(letter.to_string(), (-4, -15), style);
-    chart.draw_series([letter])?;
-    Ok(())
-}
-
-fn is_finite(&&(x, y): &&(f64, f64)) -> bool {
-    x.is_finite() && y.is_finite()
 }
 
 /// The range of some values with a margin of 5%; without values, 0 to 1.
@@ -249,7 +197,7 @@ mod tests {
     #[test]
     fn a_figure_has_a_panel_for_each_chart_and_survives_odd_points() {
         let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0), (f64::INFINITY, 0.0)];
-        let series = |marks| Series { name: "a".into(), colour: 0, points: points.clone(), marks };
+        let series = |marks| Series::new("a", 0, points.clone(), marks);
         let panel = Panel {
             title: "r".into(),
             series: vec![series(Marks::Line), series(Marks::Dots)],
@@ -267,11 +215,9 @@ mod tests {
 
     #[test]
     fn a_legend_has_a_letter_for_each_name_and_as_many_rows_as_it_needs() {
-        let series = |name: &str, colour| Series {
-            name: name.to_owned(),
-            colour,
-            points: vec![(0.0, colour as f64), (1.0, 2.0)],
-            marks: Marks::Curve,
+        let series = |name: &str, colour| {
+            let points = vec![(0.0, colour as f64), (1.0, 2.0)];
+            Series::new(name, colour, points, Marks::Curve)
         };
         let names: Vec<String> = (0..10).map(|i| format!("glyphs-attention-3lq{i}")).collect();
         let all = names.iter().enumerate().map(|(i, name)| series(name, i)).collect();

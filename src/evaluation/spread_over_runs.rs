@@ -1,6 +1,7 @@
 //! One figure over several runs: mean, standard deviation and 95% interval.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
@@ -30,6 +31,12 @@ impl Spread {
         Some(Self { mean, sd, interval: mean_interval(values).filter(|_| n > 1), n })
     }
 
+    /// The spread of a figure that lies in `range`, such as a correlation or a share: its interval ends there.
+    pub fn within(values: &[f64], range: RangeInclusive<f64>) -> Option<Self> {
+        let found = Self::of(values)?;
+        Some(Self { interval: found.interval.map(|interval| clamped(interval, &range)), ..found })
+    }
+
     pub fn to_json(self) -> Value {
         let interval = self.interval.map(ends);
         json!({ "mean": self.mean, "sd": self.sd, "interval95": interval, "runs": self.n })
@@ -50,6 +57,15 @@ pub fn format_interval(estimate: f64, interval: Option<Interval>) -> String {
     }
 }
 
+/// The part of an interval that lies in `range`. An end that is infinite, and so unknown, stays.
+pub fn clamped(interval: Interval, range: &RangeInclusive<f64>) -> Interval {
+    let end = |value: f64| match value.is_finite() {
+        true => value.clamp(*range.start(), *range.end()),
+        false => value,
+    };
+    Interval { low: end(interval.low), high: end(interval.high), ..interval }
+}
+
 /// Lower and upper end.
 pub fn ends(interval: Interval) -> [f64; 2] {
     [interval.low, interval.high]
@@ -58,4 +74,23 @@ pub fn ends(interval: Interval) -> [f64; 2] {
 /// The mean; NaN of no values.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_correlation_ends_at_one() {
+        // Mean .9, standard error .05, Student's t of one degree of freedom 12.706.
+        let found = Spread::within(&[0.85, 0.95], -1.0..=1.0).unwrap();
+        let interval = found.interval.unwrap();
+        assert!((interval.low - 0.2647).abs() < 1e-4 && interval.high == 1.0, "{found:?}");
+        assert_eq!(found.to_string(), "0.900 [0.265, 1.000]");
+        let share = Spread::within(&[0.0, 0.1], 0.0..=1.0).unwrap().interval.unwrap();
+        assert!(share.low == 0.0 && share.high < 1.0, "{share:?}");
+        let excess = Spread::of(&[0.0, 0.1]).unwrap().interval.unwrap();
+        assert!(excess.low < 0.0, "{excess:?}");
+        assert!(Spread::within(&[], 0.0..=1.0).is_none());
+    }
 }

@@ -1,19 +1,25 @@
 //! Several runs side by side: one row per run, and over the training seeds of an experiment means with intervals, beside the
 //! ceiling (another training seed) and chance (another noise seed).
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::floors_chart::FloorsChart;
 use super::markdown_table::{Table, cell, number};
 use super::network_figures_over_runs::{
     excess_over_runs, excess_table, rates_over_runs, rates_table,
 };
+use super::png_charts::{self, Panel};
 use super::report::{NetworkSamples, Report, json::to_json};
-use super::spread_over_runs::{Spread, ends, format_interval, mean};
+use super::spread_over_runs::{Spread, clamped, ends, format_interval, mean};
 use crate::analysis::agreement_ceiling::{ceiling, chance, share_of_the_way};
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Experiment;
+use crate::diffusion::Schedule;
 use crate::evaluation::report::json::seen_seeds;
+use crate::files::{make_folder, write_output};
 use crate::image::ImageBatch;
 use crate::runs::run_dir::RunDir;
 use crate::runs::seen_held_out_seeds::in_words;
@@ -24,6 +30,7 @@ pub struct Row {
     pub run: String,
     pub experiment: String,
     training_seed: u64,
+    schedule: Schedule,
     /// What decides the network and the comparison, but for the training seed: runs that agree in it are training seeds of
     /// one network.
     key: Vec<(String, String)>,
@@ -38,6 +45,7 @@ impl Row {
             run: report.context.run.clone(),
             experiment: report.context.experiment.name.to_string(),
             training_seed: report.context.experiment.training.seed,
+            schedule: report.context.experiment.schedule,
             key: key(report.context.experiment, &to_json(report)),
             report: to_json(report),
             samples: Some(NetworkSamples::of(report)),
@@ -61,6 +69,7 @@ impl Row {
             run: run.id(),
             experiment: experiment.name.to_string(),
             training_seed: experiment.training.seed,
+            schedule: experiment.schedule,
             key: key(&experiment, &report),
             report,
             samples: NetworkSamples::read(&folder),
@@ -94,18 +103,53 @@ fn key(experiment: &Experiment, report: &Value) -> Vec<(String, String)> {
     key
 }
 
-/// Figures of each machine: heading and key in a report.
-const FIGURES: [(&str, &str); 5] = [
-    ("median r", "r"),
-    ("median r^2", "r2"),
-    ("median R^2", "R2"),
-    ("share won", "won"),
-    ("R^2 of x0hat", "R2_along_network"),
+/// Figures of each machine: heading, key in a report, and smallest possible value. None is above one.
+const FIGURES: [(&str, &str, f64); 5] = [
+    ("median r", "r", -1.0),
+    ("median r^2", "r2", 0.0),
+    ("median R^2", "R2", f64::NEG_INFINITY),
+    ("share won", "won", 0.0),
+    ("R^2 of x0hat", "R2_along_network", f64::NEG_INFINITY),
 ];
 
-/// A Markdown page and the same as JSON. A group's figures are means over its runs, with the 95% interval over training
-/// seeds (Student's t) where there are several.
-pub fn summary(rows: &[Row]) -> (String, Value) {
+/// Several runs side by side, in every format.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// As a Markdown page.
+    pub page: String,
+    pub json: Value,
+    /// Errors and floors of every group of training seeds.
+    floor_panels: Vec<Panel>,
+}
+
+impl Summary {
+    /// Writes `summary.md`, `summary.json` and, if there are training seeds with floors, `floors.png` into `folder`, which
+    /// is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
+        for (name, text) in
+            [("summary.md", &self.page), ("summary.json", &format!("{:#}\n", self.json))]
+        {
+            let path = folder.join(name);
+            write_output(&path, text.as_bytes())
+                .with_context(|| format!("writing '{}'", path.display()))?;
+        }
+        if !self.floor_panels.is_empty() {
+            let path = folder.join("floors.png");
+            png_charts::write(&self.floor_panels, 2, &path)
+                .with_context(|| format!("writing '{}'", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The summary of some runs. A group's figures are means over its runs, with the 95% interval over training seeds
+/// (Student's t) where there are several.
+pub fn summary(rows: &[Row]) -> Summary {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     let mut repeated: Vec<&str> = Vec::new();
     for row in rows {
@@ -121,10 +165,14 @@ pub fn summary(rows: &[Row]) -> (String, Value) {
     }
     let mut page = "# Comparison\n\n".to_owned();
     let mut found = Vec::new();
+    let mut floor_panels = Vec::new();
     for runs in groups {
         let yardsticks = Yardsticks::new(&runs);
         page += &section(&runs, &yardsticks);
         let reports: Vec<&Value> = runs.iter().map(|row| &row.report).collect();
+        // A single run's own report has the picture, with standard errors.
+        let chart = FloorsChart::new(&reports, runs[0].schedule).filter(|_| runs.len() > 1);
+        floor_panels.extend(chart.iter().flat_map(|chart| chart.panels(&runs[0].experiment)));
         found.push(json!({
             "experiment": runs[0].experiment,
             "runs": reports,
@@ -141,7 +189,8 @@ pub fn summary(rows: &[Row]) -> (String, Value) {
             "Not counted, since another run here has the same settings and training seed: {runs}.\n"
         );
     }
-    (page, json!({ "format": 1, "experiments": found, "repeated": repeated }))
+    let json = json!({ "format": 1, "experiments": found, "repeated": repeated });
+    Summary { page, json, floor_panels }
 }
 
 /// What an r of this group can be compared with.
@@ -158,7 +207,12 @@ impl Yardsticks {
             runs.iter().filter_map(|row| row.samples.as_ref()).collect();
         let chances: Vec<f64> = samples.iter().filter_map(|of| chance(&of.samples)).collect();
         let chance = (!chances.is_empty()).then(|| mean(&chances));
-        Self { ceiling: common_samples(&samples).and_then(|all| ceiling(&all)), chance }
+        Self {
+            ceiling: common_samples(&samples)
+                .and_then(|all| ceiling(&all))
+                .map(|found| clamped(found, &(-1.0..=1.0))),
+            chance,
+        }
     }
 
     /// How far a machine is on the way from `from` to the ceiling.
@@ -182,7 +236,7 @@ fn common_samples<'a>(samples: &[&'a NetworkSamples]) -> Option<Vec<&'a ImageBat
 fn over_runs(runs: &[&Row], yardsticks: &Yardsticks) -> Value {
     let baseline = baseline(runs).and_then(|name| spread(runs, name, "r")).map(|s| s.mean);
     let figures = |machine: &str| -> Value {
-        let entry = |(_, key): &(&str, &str)| {
+        let entry = |(_, key, _): &(&str, &str, f64)| {
             let spread = spread(runs, machine, key);
             ((*key).to_owned(), json!(spread.map(Spread::to_json)))
         };
@@ -202,7 +256,8 @@ fn over_runs(runs: &[&Row], yardsticks: &Yardsticks) -> Value {
 /// The spread of one figure of a machine; `None` if no run has it.
 fn spread(runs: &[&Row], machine: &str, key: &str) -> Option<Spread> {
     let values: Vec<f64> = runs.iter().filter_map(|row| row.number(machine, key)).collect();
-    Spread::of(&values)
+    let least = FIGURES.iter().find(|(_, name, _)| *name == key).map(|(_, _, least)| *least);
+    Spread::within(&values, least.unwrap_or(f64::NEG_INFINITY)..=1.0)
 }
 
 fn machines<'a>(runs: &[&'a Row]) -> Vec<&'a str> {
@@ -235,7 +290,7 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
         format!("0 {}, 1 ceiling", baseline_name.unwrap_or("the baseline")),
     ];
     let mut head: Vec<&str> =
-        ["machine"].into_iter().chain(FIGURES.map(|(head, _)| head)).collect();
+        ["machine"].into_iter().chain(FIGURES.map(|(head, ..)| head)).collect();
     head.splice(2..2, way.iter().map(String::as_str));
     let mut table = Table::new(&first.experiment, &head);
     let from = baseline_name.and_then(|name| spread(runs, name, "r")).map(|s| s.mean);
@@ -244,7 +299,7 @@ fn section(runs: &[&Row], yardsticks: &Yardsticks) -> String {
         let share =
             |from: Option<f64>| cell(yardsticks.share(r, from).map(|share| format!("{share:.2}")));
         let mut row = vec![machine.to_owned()];
-        row.extend(FIGURES.iter().map(|(_, key)| cell(spread(runs, machine, key))));
+        row.extend(FIGURES.iter().map(|(_, key, _)| cell(spread(runs, machine, key))));
         let from = from.filter(|_| baseline_name != Some(machine));
         row.splice(2..2, [share(yardsticks.chance), share(from)]);
         table.rows.push(row);
@@ -298,6 +353,7 @@ mod tests {
             run: run.into(),
             experiment: experiment.into(),
             training_seed: r.to_bits(),
+            schedule: Schedule::Cosine,
             key: vec![("name".into(), experiment.into())],
             report: json!({ "n_seeds": 9, "agreement": { "els": figures }, "baseline": "els" }),
             samples: Some(NetworkSamples {
@@ -312,9 +368,9 @@ mod tests {
     #[test]
     fn runs_of_one_experiment_are_one_group_with_its_interval() {
         let rows = [row("a-1", "a", 0.4), row("a-2", "a", 0.6), row("b-1", "b", 0.9)];
-        let (page, json) = summary(&rows);
+        let Summary { page, json, .. } = summary(&rows);
         // The standard error is .1, and Student's t of one degree of freedom 12.706.
-        assert!(page.contains("| els | 0.500 [-0.771, 1.771] |"), "{page}");
+        assert!(page.contains("| els | 0.500 [-0.771, 1.000] |"), "{page}");
         assert!(page.contains("Runs: a-1, a-2.") && page.contains("| els | 0.900 |"), "{page}");
         let over = &json["experiments"][0]["over_runs"]["els"];
         assert_eq!((over["r"]["runs"].as_u64(), over["R2"].is_null()), (Some(2), true));
@@ -323,7 +379,7 @@ mod tests {
     #[test]
     fn the_ceiling_is_another_training_seed() {
         let mut rows: Vec<Row> = [0.2, 0.3, 0.4, 0.5].map(|r| row("a", "a", r)).into();
-        let (page, json) = summary(&rows);
+        let Summary { page, json, .. } = summary(&rows);
         let group = &json["experiments"][0];
         // Four fifths of the variance are common to all networks.
         let (ceiling, chance) =
@@ -335,10 +391,10 @@ mod tests {
 
         // The same run twice is one training seed.
         let twice: Vec<Row> = rows.iter().chain(&rows).cloned().collect();
-        assert_eq!(summary(&twice).1["experiments"][0], *group);
+        assert_eq!(summary(&twice).json["experiments"][0], *group);
         rows[1].samples.as_mut().unwrap().noise_seed = 7;
-        assert!(summary(&rows).1["experiments"][0]["ceiling"].is_null());
+        assert!(summary(&rows).json["experiments"][0]["ceiling"].is_null());
         rows[0].key = vec![("training.steps".into(), "5".into())];
-        assert_eq!(summary(&rows).1["experiments"].as_array().unwrap().len(), 2);
+        assert_eq!(summary(&rows).json["experiments"].as_array().unwrap().len(), 2);
     }
 }

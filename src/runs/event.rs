@@ -108,8 +108,8 @@ pub struct FloorLevel {
 
 impl FloorFigures {
     /// The floor of the training loss by the machine called `name`: the mean over t in `[from, to]` of its error of the
-    /// predicted noise, `abar / sigma^2` times that of the clean estimate. Between levels it is interpolated, below the
-    /// lowest level it is taken as constant.
+    /// predicted noise, `abar / sigma^2` times that of the clean estimate. Between levels it is interpolated linearly
+    /// (docs/theory.md, section 10, compares this with logarithms), below the lowest level it is taken as constant.
     pub fn loss_floor(&self, name: &str, schedule: Schedule, from: f64, to: f64) -> Option<f64> {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for level in &self.levels {

@@ -48,7 +48,7 @@ pub struct LaunchOptions {
 
 #[derive(Debug, Error)]
 pub enum LaunchError {
-    #[error("experiment '{name}' cannot be launched: {source}")]
+    #[error("experiment '{name}' cannot be launched")]
     Settings { name: String, source: SettingError },
     #[error(transparent)]
     Files(#[from] ConfigError),

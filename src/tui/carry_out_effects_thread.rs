@@ -21,6 +21,7 @@ use crate::console::output::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;
+use crate::evaluation::studies::enqueue_training_seeds::enqueue;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::control_messages::{Act, Command, Reply};
 use crate::runs::control_socket;
@@ -95,6 +96,12 @@ impl LabThread {
                 let launched =
                     launch_resume_kill_worker::launch(&self.watcher.runs, &experiment, &options);
                 Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)))
+            }
+            Effect::LaunchSeeds { arms, queued } => {
+                let device = self.device.clone();
+                let options = LaunchOptions { device, parent: None, threads: None, queued };
+                let runs = self.watcher.runs.clone();
+                self.in_background(move || Ok(enqueue(&runs, &arms, &options)), Message::Enqueued)
             }
             Effect::Export(export) => {
                 let runs = self.watcher.runs.path().to_owned();

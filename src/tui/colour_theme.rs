@@ -16,6 +16,34 @@ const PURPLE: Color = Color::Rgb(204, 121, 167);
 const YELLOW: Color = Color::Rgb(240, 228, 66);
 const GREY: Color = Color::Rgb(128, 128, 128);
 
+/// The colours of curves.
+const CURVES: [Color; 7] = [SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE];
+
+/// How the lines of curves of one colour differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strokes {
+    #[default]
+    Continuous,
+    Dashed,
+    Dotted,
+}
+
+impl Strokes {
+    /// For the curve of this index: each kind of strokes has as many curves as there are colours.
+    pub fn of_curve(index: usize) -> Self {
+        [Self::Continuous, Self::Dashed, Self::Dotted][index / CURVES.len() % 3]
+    }
+
+    /// Characters of a stroke and of the gap behind it; `None` for a continuous line.
+    pub fn lengths(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Continuous => None,
+            Self::Dashed => Some((2.0, 1.0)),
+            Self::Dotted => Some((0.5, 1.0)),
+        }
+    }
+}
+
 /// The backgrounds assumed for contrast: a usual dark one, and white.
 const BACKGROUNDS: [[u8; 3]; 2] = [[24, 24, 24], [255, 255, 255]];
 /// Smallest contrast ratio of text (WCAG 2.2, level AA).
@@ -98,9 +126,9 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// For the curve of this index.
+    /// For the curve of this index. Curves after the seventh have the same colours and other [`Strokes`].
     pub fn curve(self, index: usize) -> Style {
-        self.colour([SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE][index % 7])
+        self.colour(CURVES[index % CURVES.len()])
     }
 
     /// For the curve of this index, or for the open run's.
@@ -181,6 +209,14 @@ mod tests {
             !light(ThemeChoice::Auto, None) && !light(ThemeChoice::Dark, Some(Background::Light))
         );
         assert!(light(ThemeChoice::Light, None));
+    }
+
+    #[test]
+    fn no_two_of_many_curves_look_alike() {
+        let theme = Theme { no_colour: false, light: false };
+        let look = |index| format!("{:?} {:?}", theme.curve(index), Strokes::of_curve(index));
+        let all: std::collections::HashSet<_> = (0..21).map(look).collect();
+        assert_eq!(all.len(), 21);
     }
 
     #[test]

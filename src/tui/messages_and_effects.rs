@@ -6,10 +6,11 @@ use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use super::export::export_contents::Export;
 use super::state::Notice;
-use crate::config::Experiment;
+use crate::config::{Arm, Experiment};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::preview_request::PreviewRequest;
+use crate::evaluation::studies::enqueue_training_seeds::Enqueued;
 use crate::hardware::system_load::Reading;
 use crate::runs::control_messages::Command;
 use crate::runs::event::Event;
@@ -42,6 +43,8 @@ pub enum Message {
     OfRun(String, RunMessage),
     /// The result of a launch: the new run's id.
     Launched(Result<String, String>),
+    /// The result of launching several training seeds.
+    Enqueued(Result<Enqueued, String>),
     /// The result of another effect, for the user.
     Notice(Notice),
 }
@@ -94,6 +97,12 @@ pub enum Effect {
         experiment: Box<Experiment>,
         parent: Option<String>,
         /// Whether the run waits until no other run is at work.
+        queued: bool,
+    },
+    /// Launch training seeds of one experiment, one after the other.
+    LaunchSeeds {
+        arms: Vec<Arm>,
+        /// Whether the first one waits too until no other run is at work.
         queued: bool,
     },
     OnRun(String, RunEffect),

@@ -20,7 +20,7 @@ use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line as Stroke, Points};
 
 use super::chart_arithmetic::bounds;
-use super::colour_theme::Theme;
+use super::colour_theme::{Strokes, Theme};
 use super::curve_points::VisibleCurve;
 use super::number_and_text_format::{clipped_name, number};
 use super::state::Dots;
@@ -36,6 +36,7 @@ pub struct Curve {
     /// The letter drawn at its end and along it.
     pub letter: Option<char>,
     pub style: Style,
+    pub strokes: Strokes,
     /// Whether it is drawn under all others.
     pub is_faint: bool,
     pub visible: Arc<VisibleCurve>,
@@ -44,7 +45,14 @@ pub struct Curve {
 impl Curve {
     /// A curve under all others, without a letter.
     pub fn faint(name: &str, theme: Theme, visible: Arc<VisibleCurve>) -> Self {
-        Self { name: name.to_owned(), letter: None, style: theme.faint(), is_faint: true, visible }
+        Self {
+            name: name.to_owned(),
+            letter: None,
+            style: theme.faint(),
+            strokes: Strokes::Continuous,
+            is_faint: true,
+            visible,
+        }
     }
 }
 
@@ -154,8 +162,18 @@ impl Plot {
                         for pair in piece.windows(2) {
                             let [y1, y2] = [pair[0].1, pair[1].1].map(|y| self.scaled(y));
                             // A logarithmic axis has no zero.
-                            if y1.is_finite() && y2.is_finite() {
-                                context.draw(&Stroke::new(pair[0].0, y1, pair[1].0, y2, color));
+                            if !y1.is_finite() || !y2.is_finite() {
+                                continue;
+                            }
+                            let (x1, x2) = (pair[0].0, pair[1].0);
+                            for [a, b] in place.strokes(curve.strokes, [x1, x2]) {
+                                let at = |x: f64| match x {
+                                    _ if x == x1 => y1,
+                                    _ if x == x2 => y2,
+                                    _ => y1 + (y2 - y1) * (x - x1) / (x2 - x1),
+                                };
+                                let last = if x1 == x2 { y2 } else { at(b) };
+                                context.draw(&Stroke::new(a, at(a), b, last, color));
                             }
                         }
                     }
@@ -281,6 +299,26 @@ struct Place {
 }
 
 impl Place {
+    /// The parts of a line between two x that are drawn.
+    fn strokes(&self, strokes: Strokes, [from, to]: [f64; 2]) -> Vec<[f64; 2]> {
+        let Some((stroke, gap)) = strokes.lengths() else { return vec![[from, to]] };
+        let column = (self.x[1] - self.x[0]) / f64::from(self.graph.width.max(1));
+        let period = (stroke + gap) * column;
+        // Strokes begin at the same places for all pieces of a curve.
+        let number = |x: f64| ((x - self.x[0]) / period).floor();
+        let (from, to) = (from.max(self.x[0]), to.min(self.x[1]));
+        let (mut parts, mut at) = (Vec::new(), number(from));
+        while from <= to && at <= number(to) {
+            let start = self.x[0] + at * period;
+            let part = [start.max(from), (start + stroke * column).min(to)];
+            if part[0] <= part[1] {
+                parts.push(part);
+            }
+            at += 1.0;
+        }
+        parts
+    }
+
     fn column(&self, x: f64) -> Option<u16> {
         let share = (x - self.x[0]) / (self.x[1] - self.x[0]);
         let column = (share * f64::from(self.graph.width - 1)).round();
@@ -291,5 +329,32 @@ impl Place {
         let share = (self.y[1] - y) / (self.y[1] - self.y[0]);
         let row = (share * f64::from(self.graph.height - 1)).round();
         (0.0..=1.0).contains(&share).then(|| self.graph.y + row as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_cover_their_share_of_a_line_in_whatever_pieces_it_comes() {
+        let place = Place { graph: Rect::new(0, 0, 60, 10), x: [0.0, 120.0], y: [0.0, 1.0] };
+        let covered = |strokes, pieces: &[[f64; 2]]| {
+            let parts = pieces.iter().flat_map(|piece| place.strokes(strokes, *piece));
+            parts.map(|[a, b]| b - a).sum::<f64>()
+        };
+        let many: Vec<[f64; 2]> =
+            (0..480).map(|i| [f64::from(i) * 0.25, f64::from(i + 1) * 0.25]).collect();
+        for (strokes, length) in
+            [(Strokes::Continuous, 120.0), (Strokes::Dashed, 80.0), (Strokes::Dotted, 40.0)]
+        {
+            for pieces in [&[[0.0, 120.0]][..], &many] {
+                let found = covered(strokes, pieces);
+                assert!((found - length).abs() < 1e-9, "{strokes:?}: {found}");
+            }
+        }
+        // Beyond the window nothing is drawn, and nothing is counted off.
+        assert_eq!(place.strokes(Strokes::Dashed, [-1e300, -1.0]).len(), 0);
+        assert_eq!(place.strokes(Strokes::Dashed, [-1e300, 5.0]), [[0.0, 4.0]]);
     }
 }

@@ -272,8 +272,8 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
         "{} of {seeds} seeds",
         app.cursors.first_seed
     );
-    if let Some(Popup::Launch { cursor }) = app.popup {
-        assert!(cursor < app.experiments.len());
+    if let Some(Popup::Launch(form)) = &app.popup {
+        assert!(form.cursor < app.experiments.len());
     }
     let mut marked: Vec<&str> = app.marked.iter().map(|run| run.id.as_str()).collect();
     marked.sort_unstable();
@@ -283,6 +283,7 @@ fn check(app: &App, effects: &[Effect], was_read_only: bool) {
         matches!(
             effect,
             Effect::Launch { .. }
+                | Effect::LaunchSeeds { .. }
                 | Effect::OnRun(_, RunEffect::Resume)
                 | Effect::OnRun(_, RunEffect::Kill)
                 | Effect::OnRun(_, RunEffect::Send(_))

@@ -361,6 +361,32 @@ fn a_first_look_says_what_to_do() {
         if *experiment.name == *"glyphs-cnn"));
 }
 
+#[test]
+fn training_seeds_are_launched_as_a_group() {
+    let mut app = App::new(experiments(), "checkpoints".into());
+    let keys = |app: &mut App, text: &str| {
+        text.chars().for_each(|letter| drop(press(app, KeyCode::Char(letter))));
+    };
+    keys(&mut app, "ns5..5");
+    press(&mut app, KeyCode::Enter);
+    assert!(screen(&app, 80, 24).contains("the range is empty"));
+    press(&mut app, KeyCode::Esc);
+    keys(&mut app, "s3..6");
+    press(&mut app, KeyCode::Enter);
+    insta::assert_snapshot!("launch-seeds-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Down);
+    let effects = press(&mut app, KeyCode::Enter);
+    let [Effect::LaunchSeeds { arms, queued: false }] = &effects[..] else { panic!("{effects:?}") };
+    let seeds: Vec<u64> = arms.iter().map(|arm| arm.experiment.training.seed).collect();
+    assert_eq!(seeds, [3, 4, 5]);
+    assert!(arms.iter().all(|arm| *arm.experiment.name == *"glyphs-cnn"));
+    // Hundreds of waiting processes are refused.
+    keys(&mut app, "ns0..200");
+    press(&mut app, KeyCode::Enter);
+    assert!(press(&mut app, KeyCode::Char('w')).is_empty());
+    assert!(screen(&app, 100, 30).contains("at most 32"));
+}
+
 /// A network with one head and a machine, three steps of 16x16 grey images.
 fn trace() -> Trace {
     let shape = ImageShape::new(1, 16, 16);

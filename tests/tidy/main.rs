@@ -180,6 +180,22 @@ fn commands_print_through_the_console() {
     }
 }
 
+/// Whoever prints an error prints its sources after it.
+#[test]
+fn no_error_repeats_its_source() {
+    let mut n_messages = 0;
+    for source in sources("src") {
+        for message in source.text.split("#[error(").skip(1) {
+            let message = message.split(")]").next().unwrap_or_default();
+            n_messages += 1;
+            let repeats =
+                ["{source}", "{source:", ".source"].iter().any(|field| message.contains(field));
+            assert!(!repeats, "{} repeats its source: {message}", source.path.display());
+        }
+    }
+    assert!(n_messages > 50, "the scan found almost nothing: {n_messages}");
+}
+
 #[test]
 fn no_leftovers() {
     // Split into halves, so that this list does not match itself.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::calibration_file::{Calibrated, Calibration, StepFit};
 use super::machine_schedule::StepSettings;
-use crate::evaluation::png_charts::{self, Marks, Panel, Series};
+use crate::evaluation::png_charts::{self, Panel, Series};
 
 impl Calibration {
     /// Draws [`Self::charts`] and replaces `path`, a PNG file.
@@ -33,7 +33,7 @@ impl Calibration {
                 let pairs = machine.steps.iter().zip(machine.schedule());
                 let points = pairs.map(|(fit, settings)| (fit.t, number(fit, settings)));
                 let (name, points) = (machine.machine.clone(), points.collect());
-                shown.then_some(Series { name, colour, points, marks: Marks::Line })
+                shown.then(|| Series::line(&name, colour, points))
             };
             Panel {
                 title: title.to_owned(),

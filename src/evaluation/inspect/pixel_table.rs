@@ -7,8 +7,8 @@ use super::trace::{Actor, Trace};
 /// pixel, or where in the training image.
 pub const HEAD: [&str; 6] = ["actor", "quantity", "index", "row", "column", "value"];
 
-/// Every figure that the look inside shows of a step and pixel, actor by actor, under [`HEAD`]: the clean estimate in `[-1, 1]`,
-/// attention weights over all pixels, the posterior's entropy in nats, its likeliest patch, and the training images that weigh most.
+/// Every figure that the look inside shows of a step and pixel, actor by actor, under [`HEAD`]: the clean estimate in `[-1, 1]`
+/// (of `attention-optimal` also without what attention brings), attention weights over all pixels, the posterior's entropy in nats, its likeliest patch, and the training images that weigh most.
 pub fn rows(trace: &Trace, at: At) -> Vec<[String; 6]> {
     trace.actors.iter().flat_map(|actor| of_actor(trace, actor, at)).collect()
 }
@@ -27,6 +27,13 @@ fn of_actor(trace: &Trace, actor: &Actor, at: At) -> Vec<[String; 6]> {
     for channel in 0..trace.shape.channels {
         let value = x0[channel * n + p].to_string();
         rows.push(row("x0hat", channel.to_string(), pixel(p), value));
+    }
+    if !actor.without_attention.is_empty() {
+        let local = trace.at(&actor.without_attention, at.index);
+        for channel in 0..trace.shape.channels {
+            let value = local[channel * n + p].to_string();
+            rows.push(row("x0hat_without_attention", channel.to_string(), pixel(p), value));
+        }
     }
     for (maps, head) in
         actor.maps.iter().flat_map(|maps| (0..maps.n_heads).map(move |head| (maps, head)))
@@ -66,6 +73,8 @@ mod tests {
         let weights = of(&network.name, "attention");
         assert_eq!(weights.len(), 2 * trace.shape.n_pixels());
         assert_eq!(weights[trace.shape.n_pixels()], "1 0 0 0.5");
+        assert_eq!(of(&machine.name, "x0hat_without_attention").len(), trace.shape.channels);
+        assert!(of(&network.name, "x0hat_without_attention").is_empty());
         assert_eq!(of(&machine.name, "likeliest_patch"), ["0 1 0 "]);
         assert_eq!(of(&machine.name, "image_weight")[0], "0   0.5");
         assert!(of(&network.name, "likeliest_patch").is_empty());

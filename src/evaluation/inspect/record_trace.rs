@@ -7,15 +7,19 @@ use half::f16;
 
 use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
 use crate::dataset::Dataset;
-use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel, Posterior, SampleStep};
+use crate::diffusion::{
+    AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior, SampleStep,
+};
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
+use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::attention_settings_sweep::Sweep;
-use crate::theory::machine_spec::{AttentionSource, MachineKind};
+use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
+use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::{AttentionProvider, Machine, RecordedAttention};
 
 /// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them.
@@ -91,11 +95,25 @@ fn record_machine(
                 | AttentionSource::Measured
         )
     );
+    let local = match &machine.spec().kind {
+        MachineKind::OptimalAttention(class) => Some((without_attention(machine, class)?, class)),
+        _ => None,
+    };
     let mut steps = Steps::default();
     let mut posterior = PosteriorTrace::default();
+    let mut locals: Vec<Vec<f32>> = Vec::new();
     let samples = ddim.sample(machine, noise, &mut |step| {
         let attention = step.denoised.attention.as_ref();
-        steps.push(&step, attention.filter(|_| has_own_maps));
+        match &local {
+            Some((local, class)) => {
+                // Where the machine is the local one, a pixel attends to itself.
+                let n_pixels = noise.shape().n_pixels();
+                let maps = attention.cloned().unwrap_or_else(|| to_itself(class.heads, n_pixels));
+                steps.push(&step, Some(&maps));
+                locals.push(singles(&local.denoise(step.state, step.level)?.x0));
+            }
+            None => steps.push(&step, attention.filter(|_| has_own_maps)),
+        }
         if let Some(found) = &step.denoised.posterior {
             posterior.prepend(found);
         }
@@ -108,8 +126,30 @@ fn record_machine(
         check_stop(stop)
     })?;
     let mut actor = steps.into_actor(name, &samples);
+    actor.without_attention = locals.into_iter().rev().flatten().collect();
     actor.posterior = (!posterior.places.is_empty()).then_some(posterior);
     Ok(actor)
+}
+
+/// The local machine of the same patches as `attention-optimal`: its estimate without attention.
+fn without_attention(machine: &Machine, class: &AttentionClass) -> Result<Machine, DenoiseError> {
+    let kind = match class.pool.border() {
+        Border::Wrap => MachineKind::EquivariantLocal,
+        _ => MachineKind::BoundaryBroken,
+    };
+    let spec = MachineSpec { kind, k: machine.spec().k.clone() };
+    let local = machine.with_spec(spec).map_err(|error| DenoiseError::Failed {
+        denoiser: machine.spec().column(),
+        source: Box::new(error),
+    })?;
+    Ok(local.with_posterior(false))
+}
+
+/// Maps of one image of `n` pixels in which every pixel attends to itself.
+fn to_itself(heads: usize, n: usize) -> AttentionMaps {
+    let one = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 });
+    let all: Vec<f32> = one.collect();
+    AttentionMaps::new(heads, n, all.repeat(heads))
 }
 
 impl PosteriorTrace {
@@ -200,6 +240,7 @@ impl Steps {
             name: name.to_owned(),
             states: self.states.into_iter().rev().flatten().collect(),
             x0: self.x0.into_iter().rev().flatten().collect(),
+            without_attention: Vec::new(),
             sample: singles(sample),
             maps: (n_heads > 0).then_some(AttentionTrace { n_heads, weights }),
             posterior: None,

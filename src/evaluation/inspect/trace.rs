@@ -33,6 +33,8 @@ pub struct Actor {
     pub states: Vec<f32>,
     /// `x0hat`, `[T, C, P]`.
     pub x0: Vec<f32>,
+    /// What x0hat would be without attention at the same states, `[T, C, P]`: of `attention-optimal` only, otherwise empty.
+    pub without_attention: Vec<f32>,
     /// The sample, `[C, P]`.
     pub sample: Vec<f32>,
     pub maps: Option<AttentionTrace>,

@@ -42,6 +42,9 @@ pub fn is_current(run: &RunDir, seed: u64) -> bool {
     newest.chain(time(&run.calibration_path())).all(|other| other <= made)
 }
 
+/// Name of an array that only some machines have.
+const WITHOUT_ATTENTION: &str = "without_attention";
+
 impl Trace {
     /// Writes the trace, replacing a file that is there, and makes the folder if it is missing.
     ///
@@ -79,7 +82,11 @@ impl Trace {
             let name = |array: &str| format!("{}/{array}", actor.name);
             let along = [&[steps], &image[..]].concat();
             put(name("states"), Dtype::F32, along.clone(), singles(&actor.states));
-            put(name("x0"), Dtype::F32, along, singles(&actor.x0));
+            put(name("x0"), Dtype::F32, along.clone(), singles(&actor.x0));
+            if !actor.without_attention.is_empty() {
+                let values = singles(&actor.without_attention);
+                put(name(WITHOUT_ATTENTION), Dtype::F32, along, values);
+            }
             put(name("sample"), Dtype::F32, image.to_vec(), singles(&actor.sample));
             if let Some(maps) = &actor.maps {
                 let bytes = maps.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -208,6 +215,10 @@ impl<'a> TraceFile<'a> {
             name: name.to_owned(),
             states: self.f32s_of(name, "states", &[n_steps, n_values])?,
             x0: self.f32s_of(name, "x0", &[n_steps, n_values])?,
+            without_attention: match self.0.tensor(&format!("{name}/{WITHOUT_ATTENTION}")) {
+                Ok(_) => self.f32s_of(name, WITHOUT_ATTENTION, &[n_steps, n_values])?,
+                Err(_) => Vec::new(),
+            },
             sample: self.f32s_of(name, "sample", &[n_values])?,
             maps: self.attention(&format!("{name}/attention"), n_steps, shape.n_pixels())?,
             posterior: self.posterior(name, n_steps, shape.n_pixels())?,

@@ -21,6 +21,7 @@ pub fn example() -> Trace {
     let mut network = actor("network", 0);
     network.maps = Some(AttentionTrace { n_heads: 2, weights: weights.collect() });
     let mut machine = actor("els", 3);
+    machine.without_attention = values(8, 5);
     machine.posterior = Some(PosteriorTrace {
         entropy: values(8, 4),
         places: (0..8).flat_map(|i| [i % 3, i / 4, i % 2]).collect(),

@@ -2,10 +2,8 @@
 
 use super::report_figures::{MachineReport, Report};
 use crate::evaluation::png_charts::{Marks, Panel, Series};
+use crate::evaluation::png_curves::BLACK;
 use crate::evaluation::samples::MapAgreement;
-
-/// Colour of the network's line.
-const BLACK: usize = 7;
 
 /// Agreement by step, final samples against the baseline's seed by seed, and attention entropy.
 pub fn panels(report: &Report<'_>) -> Vec<Panel> {
@@ -28,8 +26,7 @@ fn scatter(report: &Report<'_>, baseline: &MachineReport<'_>) -> Panel {
     let against = |(colour, machine): (usize, &MachineReport<'_>)| {
         let pairs = baseline.agreement.r.iter().zip(&machine.agreement.r);
         let points = pairs.filter_map(|(base, r)| Some(((*base)?, (*r)?))).collect();
-        let name = machine.name.to_owned();
-        let series = Series { name, colour, points, marks: Marks::Dots };
+        let series = Series::new(machine.name, colour, points, Marks::Dots);
         (machine.name != baseline.name).then_some(series)
     };
     Panel {

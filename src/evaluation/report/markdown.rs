@@ -163,7 +163,7 @@ fn floors_table(found: &NetworkFloors) -> String {
     };
     table.section()
         + &format!(
-            "\n**{word}**: {}.\n\nMean squared error of the clean estimate per value (images in [-1, 1]; standard error in brackets) on {draws} noised images per level (`es`: fewer). Excess: network minus `{class}`{patches}, {relation}. Held out: images of the set that are not training images, a quarter as many. The level t = 1, almost pure noise, does not count towards the verdict.\n\n",
+            "\n**{word}**: {}.\n\nMean squared error of the clean estimate per value (images in [-1, 1]; standard error in brackets) on {draws} noised images per level (`es`: fewer). Excess: network minus `{class}`{patches}, {relation}. Held out: images of the set that are not training images, a quarter as many. The level t = 1, almost pure noise, does not count towards the verdict. Also in floors.png and floors.csv.\n\n",
             found.convergence.meaning(class, found.bound)
         )
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::report_figures::{Report, SHEET_ROWS};
 use super::{charts, controls_section, csv, json, markdown, over_training_section, report_samples};
+use crate::evaluation::floors_chart::FloorsChart;
 use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
@@ -17,6 +18,7 @@ impl Report<'_> {
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         make_folder(folder)?;
         let put = |name: &str, text: String| write_output(&folder.join(name), text.as_bytes());
+        let json = json::to_json(self);
         put("agreement.csv", csv::agreement(self))?;
         put("rates.csv", csv::rates(self))?;
         put("by_step.csv", csv::by_step(self))?;
@@ -25,6 +27,11 @@ impl Report<'_> {
         put("clamp.csv", self.clamp.csv())?;
         if let Some(floors) = self.context.floors {
             put("floors.csv", csv::floors(floors))?;
+            let schedule = self.context.experiment.schedule;
+            if let Some(chart) = FloorsChart::new(&[&json], schedule) {
+                let path = folder.join("floors.png");
+                png_charts::write(&chart.panels(""), 2, &path).map_err(io::Error::other)?;
+            }
         }
         let over_training = self.context.over_training;
         if !over_training.is_empty() {
@@ -47,7 +54,7 @@ impl Report<'_> {
         picture_file::write(&sheet, &folder.join("samples.png"))?;
         report_samples::write(self, folder)?;
         // Last: whoever finds it finds the others.
-        put("report.json", format!("{:#}\n", json::to_json(self)))?;
+        put("report.json", format!("{:#}\n", json))?;
         Ok(())
     }
 }

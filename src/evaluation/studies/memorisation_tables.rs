@@ -155,7 +155,7 @@ fn copies(family: &Family<'_>, sizes: &[u64]) -> Panel {
     let mut series = Vec::new();
     for (colour, n) in sizes.iter().enumerate() {
         let name = format!("N = {n}");
-        let of = |points, marks| Series { name: name.clone(), colour, points, marks };
+        let of = |points, marks| Series::new(&name, colour, points, marks);
         let shares = steps(family).into_iter();
         let shares: Vec<(f64, Interval)> = shares
             .filter_map(|step| Some(((step as f64).log10(), share(family, *n, step)?)))

@@ -9,6 +9,7 @@
 //! The findings are the result, also where theory fails: a claim that does not hold is no error.
 
 pub mod study_runs;
+pub mod enqueue_training_seeds;
 pub mod run_results;
 pub mod paired_training_seeds;
 pub mod verdict_of_finding;

@@ -123,7 +123,7 @@ pub(super) fn rate_panel(
         let Some(rate) = pick(run) else { continue };
         // Neighbours apart, so that their intervals do not cover each other.
         let x = if by_n { (n(run) as f64).log2() + 0.06 * colour as f64 } else { index as f64 };
-        let of = |points, marks| Series { name: name.clone(), colour, points, marks };
+        let of = |points, marks| Series::new(&name, colour, points, marks);
         series.push(of(vec![(x, rate.low), (x, rate.high)], Marks::Line));
         series.push(of(vec![(x, rate.estimate)], Marks::Dots));
     }

@@ -94,7 +94,7 @@ pub fn run_all(
 }
 
 /// An existing run with the settings of an arm: a finished one if there is one, else the newest.
-fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
+pub fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
     let mut found = ArmState::Waiting;
     for summary in runs.list() {
         let same = summary.dir.experiment().is_ok_and(|e| same_settings(&e, &arm.experiment));

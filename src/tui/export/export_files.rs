@@ -135,11 +135,9 @@ impl Export {
 
 /// Processor and memory use in percent.
 fn machine_panel(percent: &[[f64; 2]]) -> Panel {
-    let series = |(colour, name): (usize, &str)| png_charts::Series {
-        name: name.to_owned(),
-        colour,
-        points: percent.iter().enumerate().map(|(i, both)| (i as f64, both[colour])).collect(),
-        marks: Marks::Curve,
+    let series = |(colour, name): (usize, &str)| {
+        let points = percent.iter().enumerate().map(|(i, both)| (i as f64, both[colour]));
+        png_charts::Series::new(name, colour, points.collect(), Marks::Curve)
     };
     Panel {
         title: "the machine".to_owned(),
@@ -169,7 +167,7 @@ fn panel(curves: &[ExportedCurve], quantity: Quantity) -> Panel {
             "" => curve.run.clone(),
             name => name.to_owned(),
         };
-        png_charts::Series { name, colour: curve.index, points, marks: Marks::Curve }
+        png_charts::Series::new(&name, curve.index, points, Marks::Curve)
     });
     let series = series.collect();
     let name = quantity.name();

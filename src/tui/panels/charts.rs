@@ -16,6 +16,7 @@ use super::{crosshair_readings, entropy_map};
 use crate::diffusion::Schedule;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
 use crate::tui::chart_arithmetic::{bounds, letter};
+use crate::tui::colour_theme::Strokes;
 use crate::tui::curve_points::VisibleCurve;
 use crate::tui::number_and_text_format::number;
 use crate::tui::recorded_curves::{Quantity, Recorded};
@@ -99,6 +100,7 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
             name: curve.name.clone(),
             letter: curve.letter,
             style: app.theme.curve_or_strong(curve.colour),
+            strokes: curve.colour.map_or(Strokes::Continuous, Strokes::of_curve),
             is_faint: false,
             visible: curve.series.visible(smoothing, x, n_columns),
         });
@@ -195,6 +197,7 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
         name: recorded.name.clone(),
         letter: Some(letter(index)),
         style: app.theme.curve(index),
+        strokes: Strokes::of_curve(index),
         is_faint: false,
         visible: recorded.series.visible(0.0, x, n_columns),
     };

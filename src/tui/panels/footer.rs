@@ -106,8 +106,9 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
         Popup::Filter => return None,
         Popup::Palette { .. } => "Up, Down choose   Tab completes   Enter does it   Esc closes",
         Popup::Help { .. } => "Up, Down, Space scroll   any other key closes",
-        Popup::Launch { .. } => {
-            "Up, Down choose   Enter starts   w queues   e edits first   Esc closes"
+        Popup::Launch(form) if form.is_typing => "Enter takes the seeds   Esc: a single run",
+        Popup::Launch(_) => {
+            "Up, Down   Enter starts   w queues   s training seeds   e edits   Esc closes"
         }
         Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
         Popup::Edit(form) if form.typing.is_some() => {

@@ -10,7 +10,7 @@ use crate::console;
 use crate::tui::command_palette::matching;
 use crate::tui::key_table::{BINDINGS, INSPECTOR_BINDINGS};
 use crate::tui::number_and_text_format::{clipped, padded};
-use crate::tui::state::{App, EditForm, FieldsForm, Popup};
+use crate::tui::state::{App, EditForm, FieldsForm, LaunchForm, Popup};
 use crate::tui::text_field::TextField;
 
 /// Draws the welcome page.
@@ -56,7 +56,7 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
         Popup::Filter => {}
         Popup::Palette { typed, cursor } => everything(app, frame, area, typed, *cursor),
         Popup::Help { first } => help(app, frame, area, *first),
-        Popup::Launch { cursor } => launch(app, frame, area, *cursor),
+        Popup::Launch(form) => launch(app, frame, area, form),
         Popup::ConfirmStop { run } => {
             let text = format!(
                 "Stop {run}?\n\nIts worker writes a checkpoint and exits; r resumes the run later.\n\n y  yes    any other key  no"
@@ -125,10 +125,10 @@ fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &TextField, curso
     put(frame, area, " everything by name ", Paragraph::new(lines));
 }
 
-fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
-    let area = place(area, 90, app.experiments.len() as u16 + 2);
-    let rows = usize::from(area.height.saturating_sub(2)).max(1);
-    let first = (cursor + 1).saturating_sub(rows);
+fn launch(app: &App, frame: &mut Frame, area: Rect, form: &LaunchForm) {
+    let area = place(area, 90, app.experiments.len() as u16 + 4);
+    let rows = usize::from(area.height.saturating_sub(4)).max(1);
+    let (cursor, first) = (form.cursor, (form.cursor + 1).saturating_sub(rows));
     let width = app.experiments.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
     let room = usize::from(area.width).saturating_sub(width + 6);
     let line = |(index, experiment): (usize, &crate::config::Experiment)| {
@@ -138,9 +138,37 @@ fn launch(app: &App, frame: &mut Frame, area: Rect, cursor: usize) {
         ]);
         if index == cursor { line.style(app.theme.selected()) } else { line }
     };
-    let lines: Vec<Line> =
+    let mut lines: Vec<Line> =
         app.experiments.iter().enumerate().skip(first).take(rows).map(line).collect();
+    lines.extend([Line::raw(""), training_seeds(app, form, usize::from(area.width))]);
     put(frame, area, " launch an experiment ", Paragraph::new(lines));
+}
+
+/// The field of training seeds, or why they were refused.
+fn training_seeds(app: &App, form: &LaunchForm, width: usize) -> Line<'static> {
+    let label = Span::raw(" training seeds: ");
+    let room = width.saturating_sub(20);
+    let words = match (&form.error, form.seeds.text()) {
+        (Some(error), _) => Span::styled(clipped(error, room / 2 * 2), app.theme.bad()),
+        (None, "") => {
+            Span::styled("the experiment's own (s: several, such as 0..5)", app.theme.faint())
+        }
+        (None, _) => {
+            Span::styled("a run each; the first starts, the others queue", app.theme.faint())
+        }
+    };
+    if !form.is_typing {
+        let seeds = Span::styled(form.seeds.text().to_owned(), app.theme.strong());
+        let gap = if form.seeds.text().is_empty() { "" } else { "  " };
+        return Line::from(vec![label, seeds, Span::raw(gap), words]);
+    }
+    let mut spans = vec![label];
+    spans.extend(form.seeds.spans(12, app.theme.selected()));
+    spans.push(Span::raw("  "));
+    if form.error.is_some() {
+        spans.push(words);
+    }
+    Line::from(spans)
 }
 
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {

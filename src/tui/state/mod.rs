@@ -20,4 +20,4 @@ pub use focus_and_panes::{Pane, Region};
 pub use inspector::Inspector;
 pub use notice::Notice;
 pub use open_run::{OpenRun, ScoredPreview};
-pub use popup::{EditForm, FieldsForm, Popup, Purpose};
+pub use popup::{EditForm, FieldsForm, LaunchForm, Popup, Purpose};

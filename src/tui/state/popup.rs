@@ -16,14 +16,23 @@ pub enum Popup {
     Help {
         first: usize,
     },
-    Launch {
-        cursor: usize,
-    },
+    Launch(LaunchForm),
     ConfirmStop {
         run: String,
     },
     Edit(Box<EditForm>),
     Fields(FieldsForm),
+}
+
+/// The list of experiments, one of which is about to be launched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LaunchForm {
+    pub cursor: usize,
+    /// Training seeds such as `0..5`, a run each; empty for a single run with the experiment's own.
+    pub seeds: TextField,
+    pub is_typing: bool,
+    /// Why the seeds were refused.
+    pub error: Option<String>,
 }
 
 /// The settings of a run that is about to be launched.

@@ -1,7 +1,9 @@
 //! Handles every message: the entry of `update`.
 
 use super::preview_and_export_requests::{load_calibration, load_preview};
-use super::{edit_form, inspector, key_presses, mouse, open_and_mark_runs, popup_keys, previews};
+use super::{
+    edit_form, inspector, key_presses, launch_form, mouse, open_and_mark_runs, popup_keys, previews,
+};
 use crate::runs::event::{Event, EventBody};
 use crate::tui::messages_and_effects::{Effect, Message, RunMessage};
 use crate::tui::state::{App, Notice};
@@ -22,6 +24,8 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Runs(found) => return open_and_mark_runs::on_runs(app, found),
         Message::Launched(Ok(run)) => return open_and_mark_runs::on_launched(app, run),
         Message::Launched(Err(problem)) => edit_form::on_launch_failed(app, problem),
+        Message::Enqueued(Ok(done)) => return launch_form::on_enqueued(app, done),
+        Message::Enqueued(Err(problem)) => app.notify(Notice::error(problem)),
         Message::OfRun(run, message) => return on_run_message(app, run, message),
     }
     Vec::new()

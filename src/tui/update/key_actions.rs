@@ -9,7 +9,7 @@ use super::{
 use crate::tui::chart_arithmetic::Window;
 use crate::tui::key_table::Action;
 use crate::tui::messages_and_effects::Effect;
-use crate::tui::state::{App, Notice, Pane, Popup, Purpose};
+use crate::tui::state::{App, LaunchForm, Notice, Pane, Popup, Purpose};
 use crate::tui::tabs::Tab;
 use crate::tui::text_field::TextField;
 
@@ -25,7 +25,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             app.popup = Some(Popup::Palette { typed: TextField::default(), cursor: 0 });
         }
         Action::Filter => app.popup = Some(Popup::Filter),
-        Action::Launch => app.popup = Some(Popup::Launch { cursor: 0 }),
+        Action::Launch => app.popup = Some(Popup::Launch(LaunchForm::default())),
         Action::Edit => edit_form::open(app),
         Action::SampleChosen => sample_note_rename_kill_delete_forms::open(app, Purpose::Sample),
         Action::Describe => sample_note_rename_kill_delete_forms::open(app, Purpose::Describe),

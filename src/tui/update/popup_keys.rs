@@ -32,7 +32,7 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             }
             _ => Vec::new(),
         },
-        Popup::Launch { cursor } => launch_form::on_key(app, key.code, cursor),
+        Popup::Launch(form) => launch_form::on_key(app, key, form),
         Popup::Edit(form) => edit_form::on_key(app, key, *form),
         Popup::Fields(form) => sample_note_rename_kill_delete_forms::on_key(app, key, form),
     }
@@ -43,6 +43,7 @@ fn active_field(app: &mut App) -> Option<&mut TextField> {
     match app.popup.as_mut()? {
         Popup::Filter => Some(&mut app.runs.filter),
         Popup::Palette { typed, .. } => Some(typed),
+        Popup::Launch(form) => form.is_typing.then_some(&mut form.seeds),
         Popup::Edit(form) => form.typing.as_mut(),
         Popup::Fields(form) => form.values.get_mut(form.at),
         _ => None,
