@@ -70,7 +70,7 @@ fn print_training_head(
 ) -> Result<()> {
     writeln!(
         out,
-        "{threads} threads; medians of {repeats} steps (with SOAP, of so many tens), milliseconds a step"
+        "threads: {threads}; medians of {repeats} steps (with SOAP, of so many tens), milliseconds a step"
     )?;
     writeln!(out, "{}", bench_against_pytorch::compared_with(peers))?;
     let heads = ["cpu ms", "wall ms", "peak MB", "images/s", "steps/s"];

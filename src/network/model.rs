@@ -6,7 +6,9 @@ use super::attention_layer::{AttentionDetail, AttentionLayer, AttentionRecord, M
 use super::basic_layers::{Conv, Norm};
 #[cfg(feature = "cudnn")]
 use super::gpu::predictor_of_network::BoundPredictor;
-use super::network_config::{Architecture, FIRST_KERNEL_RESNET, NetworkConfig, Output, Readout};
+use super::network_config::{
+    Architecture, FIRST_KERNEL_RESNET, NetworkConfig, Output, READOUT, Readout,
+};
 use super::ops::convolution::Form;
 use super::ops::rows_bf16::Factors;
 use super::parameters::{Builder, NetworkError, Source, TensorMap};
@@ -15,9 +17,6 @@ use super::time_and_class_embedding::Embedding;
 use super::unet::UNet;
 use crate::image::ImageShape;
 use crate::simd::bf16::Bf16Instructions;
-
-/// Name of the layer between attention and the last convolution.
-pub(super) const READOUT: &str = "readout";
 
 /// A network with its parameters on one device.
 pub struct Network {

@@ -8,7 +8,10 @@ use crate::image::ImageShape;
 /// Side of the kernel of a ResNet's first convolution.
 pub const FIRST_KERNEL_RESNET: usize = 3;
 
-/// How a network without normalisation reads what its attention layer brought.
+/// Name of the layer of [`Readout::Relu`].
+pub const READOUT: &str = "readout";
+
+/// How a network reads what its attention layer brought.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames,
 )]

@@ -19,7 +19,7 @@ use super::local_features::LocalFeatures;
 use crate::diffusion::NoiseLevel;
 use crate::network::attention_layer::AttentionLayer;
 use crate::network::basic_layers::Conv;
-use crate::network::network_config::{AttentionConfig, Padding, Readout};
+use crate::network::network_config::{AttentionConfig, Padding, READOUT, Readout};
 use crate::network::ops::convolution::Form;
 use crate::network::ops::rows_bf16::Factors;
 use crate::network::parameters::{Builder, NetworkError, Source};
@@ -115,7 +115,7 @@ impl FunctionOfClass {
         let body = ResNet::new(&mut builder, body)?;
         let attention = AttentionLayer::new(&mut builder, attention, WIDTH, PADDING)?;
         let widths = (WIDTH, WIDTH);
-        let relu = || Conv::new(&mut builder, "readout", widths, 1, PADDING);
+        let relu = || Conv::new(&mut builder, READOUT, widths, 1, PADDING);
         let readout = (readout == Readout::Relu).then(relu).transpose()?;
         let down = Conv::new(&mut builder, DOWN, (WIDTH, n_channels), 1, PADDING)?;
         let parameters = builder.finish()?;

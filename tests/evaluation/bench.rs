@@ -51,7 +51,7 @@ fn training_rows_have_units_that_fit_each_other() {
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!(
         lines[0],
-        "2 threads; medians of 2 steps (with SOAP, of so many tens), milliseconds a step"
+        "threads: 2; medians of 2 steps (with SOAP, of so many tens), milliseconds a step"
     );
     assert!(
         lines[2].starts_with("net ")
@@ -194,9 +194,9 @@ fn pytorch_is_timed_beside_ours_with_the_same_shapes() {
     );
     let row = page.lines().find(|line| line.starts_with("glyphs")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells[6..9], ["400.0", "200.0", "5.0"], "{page}");
+    assert_eq!(cells[7..10], ["400.0", "200.0", "5.0"], "{page}");
     check_close(
-        cells[9].parse().unwrap(),
+        cells[10].parse().unwrap(),
         cells[1].parse::<f64>().unwrap() / 400.0,
         1e-2,
         "ratio of CPU times, as printed",
@@ -212,6 +212,7 @@ fn pytorch_is_timed_beside_ours_with_the_same_shapes() {
     let lines: Vec<&str> = arguments.lines().collect();
     assert_eq!(lines.len(), 3, "{arguments}");
     assert!(lines[1].contains("--heads 2 --head-width 16"), "{arguments}");
+    assert!(lines[1].contains("--optimizer soap"), "{arguments}");
     assert!(lines[1].ends_with("--device cpu --threads 1 --repeats 1"), "{arguments}");
     assert!(lines[2].contains("--k 7 --images 16 --channels 3 --size 14 14 --t 0.5 --queries 2"));
 }

@@ -8,9 +8,8 @@ use super::layer_buffers::{Columns, Conv2d, Layers, Value};
 use super::parameter_layout::rounded;
 use super::supported_networks::check_supported;
 use crate::network::attention_layer::AttentionDetail;
-use crate::network::model::READOUT;
 use crate::network::network_config::{
-    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding, Readout,
+    Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Padding, READOUT, Readout,
 };
 use crate::network::ops::attention_statistics::N_FIGURES;
 use crate::network::ops::convolution::Form;
