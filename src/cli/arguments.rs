@@ -44,7 +44,7 @@ pub enum Subcommands {
     Kill(pause_resume_stop_kill::SteerArgs),
     /// Make a preview now, from chosen seeds (in the run's worker, or in this process if there is none).
     Preview(preview::PreviewArgs),
-    /// Show a run's events and its worker's log.
+    /// Show a run's events, or its worker's log.
     Logs(logs::LogsArgs),
     /// Set or show a run's note and tags.
     Note(note::NoteArgs),

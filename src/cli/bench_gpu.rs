@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::bench_against_pytorch::{self, PeerArgs};
 use crate::bench::gpu::{self, Check, Row};
 use crate::bench::pytorch_times;
-use crate::evaluation::open_devices::{Opened, ceilings, open};
+use crate::evaluation::choose_gpu_or_cpu::{Opened, ceilings, open};
 use crate::hardware::device_request::DeviceRequest;
 use crate::theory::gpu::Ceilings;
 use crate::{console, errorln};

@@ -23,7 +23,7 @@ use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named
 use crate::dataset::safetensors_file::{Array, to_bytes};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
-use crate::evaluation::open_devices::{open_gpus, with_gpus};
+use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
 use crate::hardware::device_request::DeviceRequest;
 use crate::image::{ImageBatch, ImageShape};

@@ -13,7 +13,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::terminal_abilities;
-use crate::evaluation::open_devices;
+use crate::evaluation::choose_gpu_or_cpu;
 use crate::hardware::device_request::DeviceRequest;
 use crate::hardware::system_load::{Gpu, Monitor, Used};
 use crate::simd::bf16::Bf16Instructions;
@@ -269,7 +269,7 @@ fn gpu(gpu: &Gpu) -> Finding {
 
 fn opened(request: &DeviceRequest, has_gpu: bool) -> Finding {
     let about = "device";
-    match open_devices::open(request, |_| {}).map(|opened| opened.words) {
+    match choose_gpu_or_cpu::open(request, |_| {}).map(|opened| opened.words) {
         Ok(words) if has_gpu && !cfg!(feature = "cuda") => Finding::fair(
             about,
             format!("{words}, though there is a GPU"),

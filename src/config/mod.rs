@@ -11,7 +11,8 @@
 //! [`setting_choices`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
 //! [`find_setting`] (by key), [`renamed_settings`] (old keys),
 //! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
-//! [`network_and_machines_of_experiment`] (into domain types), [`training_device`] (where it can be trained).
+//! `settings_that_fit_together` and `missing_data_files` (what is refused), [`network_and_machines_of_experiment`] (into
+//! domain types), [`optimizers_for_cpu_only`] (where it can be trained).
 
 pub mod setting_value;
 pub mod accepted_values;
@@ -35,8 +36,10 @@ pub mod study;
 pub mod training_seed_group;
 mod read_study_sections;
 pub mod lab_file;
+mod settings_that_fit_together;
+mod missing_data_files;
 pub mod network_and_machines_of_experiment;
-pub mod training_device;
+pub mod optimizers_for_cpu_only;
 
 pub use error::{ConfigError, SettingError};
 pub use experiment_settings::{

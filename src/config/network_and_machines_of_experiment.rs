@@ -1,13 +1,12 @@
 //! Turns the settings of an experiment into what the worker builds: network, machines, warnings.
 //!
-//! Settings that cannot be built are refused here, before anything is launched; settings that can be built but
-//! give misleading results (a receptive field that reaches the next glyph, docs/theory.md section 7) produce a warning.
+//! Settings that can be built but give misleading results (a receptive field that reaches the next glyph, docs/theory.md
+//! section 7) produce a warning.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use super::error::{ConfigError, SettingError};
+use super::error::SettingError;
 use super::experiment_settings::{
     CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
     TheorySettings,
@@ -30,169 +29,10 @@ pub struct NamedMachine {
     pub spec: MachineSpec,
 }
 
-/// Where to download Fashion-MNIST.
-const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
-    https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
-/// Where to download CIFAR-10.
-const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
-    in the directory above, or name the archive itself";
-
 impl Experiment {
-    /// Refuses combinations of settings that cannot work with any data.
-    ///
-    /// # Errors
-    ///
-    /// Names the setting at fault and the problem.
-    pub fn check(&self) -> Result<(), SettingError> {
-        let refuse = |key: &str, problem: String| Err(SettingError::combination(key, problem));
-        let data = &self.dataset;
-        let kind = data.kind;
-        if !kind.is_read() {
-            if let Some(path) = &data.path {
-                let problem = format!(
-                    "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
-                    path.display()
-                );
-                return refuse("dataset.path", problem);
-            }
-            if data.n.is_none() {
-                let problem = format!("kind '{kind}' needs a number of images to draw");
-                return refuse("dataset.n", problem);
-            }
-            self.check_crafted()?;
-        } else if data.path.is_none() {
-            let what = match kind {
-                DatasetKind::Idx => "an image file",
-                DatasetKind::Cifar => "the directory or archive of the binary version",
-                _ => "a folder with images",
-            };
-            return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
-        }
-        if kind == DatasetKind::Folder && data.size.is_none() {
-            let problem = "images in a folder have different sizes; set one for all";
-            return refuse("dataset.size", problem.into());
-        }
-        if let Some(labels) = &data.labels
-            && kind.is_read()
-            && kind != DatasetKind::Idx
-        {
-            let problem = format!(
-                "kind '{kind}' does not use a label file, but '{}' is set; leave it empty",
-                labels.display()
-            );
-            return refuse("dataset.labels", problem);
-        }
-        if self.network.conditional {
-            if kind == DatasetKind::Idx && data.labels.is_none() {
-                let problem = "it needs classes; set dataset.labels";
-                return refuse("network.conditional", problem.into());
-            }
-            if !kind.is_read() {
-                let problem = format!("it needs classes, which kind '{kind}' does not have");
-                return refuse("network.conditional", problem);
-            }
-        }
-        if self.network.architecture == ArchitectureKind::UNet && self.network.widths.len() > 6 {
-            return refuse(
-                "network.widths",
-                "more than six resolutions would leave no pixels".into(),
-            );
-        }
-        let training = &self.training;
-        if training.focus_share > 0.0 && training.focus_from >= training.focus_to {
-            let problem = format!(
-                "levels are to be drawn from it up to training.focus_to = {}, which must be larger",
-                training.focus_to
-            );
-            return refuse("training.focus_from", problem);
-        }
-        let n_scales = self.theory.scales.len();
-        if n_scales != 0 && n_scales != self.sampling_steps {
-            return refuse(
-                "theory.scales",
-                format!(
-                    "it lists {n_scales} sides, but diffusion.sampling_steps is {}",
-                    self.sampling_steps
-                ),
-            );
-        }
-        Ok(())
-    }
-
-    fn check_crafted(&self) -> Result<(), SettingError> {
-        let data = &self.dataset;
-        let size = data.size.map_or(0, NonZeroUsize::get);
-        if size < 4 {
-            return Err(SettingError::combination(
-                "dataset.size",
-                "a drawn image needs at least 4 pixels a side",
-            ));
-        }
-        if data.kind != DatasetKind::Stripes {
-            let needed = data.slots * (data.glyph + data.gap);
-            if needed > size {
-                let problem = format!(
-                    "{} glyphs of {} pixels with gaps of {} need {needed} pixels a side (the image wraps round), but dataset.size is {size}",
-                    data.slots, data.glyph, data.gap
-                );
-                return Err(SettingError::combination("dataset.gap", problem));
-            }
-        }
-        Ok(())
-    }
-
     /// Resolves a path from the settings against the experiment's root.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.root.join(path)
-    }
-
-    /// Refuses data sets whose files are missing, giving the line that names them.
-    ///
-    /// # Errors
-    ///
-    /// If a path does not exist, is of the wrong kind or is not UTF-8.
-    pub fn check_files(&self) -> Result<(), ConfigError> {
-        for (key, full_key, text) in [
-            ("path", "dataset.path", &self.dataset.path),
-            ("labels", "dataset.labels", &self.dataset.labels),
-        ] {
-            let Some(text) = text else { continue };
-            let path = self.path(text);
-            let kind = if key == "labels" { DatasetKind::Idx } else { self.dataset.kind };
-            let problem = problem_of(&path, kind);
-            // `run.toml` will hold the absolute path, so that one has to be UTF-8.
-            let is_utf8 = std::path::absolute(&path).is_ok_and(|path| path.to_str().is_some());
-            if problem.is_none() && is_utf8 {
-                continue;
-            };
-            let place = match self.lines.get(full_key) {
-                Some(line) => format!("{}:{line}", self.origin.display()),
-                None => full_key.to_owned(),
-            };
-            let Some((problem, of_kind)) = problem else {
-                let name = self.name.to_string();
-                return Err(ConfigError::NotUtf8 { place, name, key, found: path });
-            };
-            let advice = if let Some(advice) = of_kind {
-                advice
-            } else if text.to_string_lossy().contains("fashion-mnist") {
-                FASHION_ADVICE
-            } else if self.dataset.kind == DatasetKind::Cifar
-                && text.to_string_lossy().contains("cifar-10")
-            {
-                CIFAR_ADVICE
-            } else {
-                "; paths start at the directory of the lab file"
-            };
-            return Err(ConfigError::MissingDataset {
-                place,
-                name: self.name.to_string(),
-                key,
-                found: path,
-                problem: format!("{problem}{advice}").into(),
-            });
-        }
-        Ok(())
     }
 
     /// Source of the training images.
@@ -447,38 +287,6 @@ fn sides_up_to_the_image(field: usize, image: ImageShape) -> Vec<usize> {
     let next =
         |&side: &usize| (side < covering).then(|| ((side * 5).div_ceil(4) | 1).min(covering));
     std::iter::successors(Some(field | 1), next).skip(1).collect()
-}
-
-/// The reason why `path` is not a data set of that kind, with advice if something else is there.
-fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'static str>)> {
-    let about = match fs::metadata(path) {
-        Ok(about) => about,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Some(("which cannot be accessed", Some("; check its permissions")));
-        }
-        Err(_) if path.is_symlink() => {
-            return Some(("which is a broken link", Some("; correct or remove the link")));
-        }
-        Err(_) => return Some(("which does not exist", None)),
-    };
-    use DatasetKind::{Cifar, Folder};
-    match kind {
-        Folder if about.is_dir() => None,
-        Cifar if about.is_dir() || about.is_file() => None,
-        Folder if about.is_file() => {
-            Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
-        }
-        Folder | Cifar => Some(("which is neither a directory nor a file", Some("; name another"))),
-        _ if about.is_file() => None,
-        _ if about.is_dir() => Some((
-            "which is a directory",
-            Some("; directories are read with dataset.kind folder or cifar"),
-        )),
-        _ => Some((
-            "which is a pipe or a device",
-            Some("; name a file, which can be read more than once"),
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!
 //! Deliberately absent: training, processes and terminals.
 
-pub mod open_devices;
+pub mod choose_gpu_or_cpu;
 pub mod load_networks_and_data;
 pub mod stop_flag;
 pub mod floors;

@@ -11,7 +11,7 @@ use super::samples::MachineSet;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
-use crate::evaluation::open_devices;
+use crate::evaluation::choose_gpu_or_cpu;
 use crate::network::NetworkDenoiser;
 use crate::optimum::CachedSolver;
 use crate::runs::{run_dir::RunDir, run_toml};
@@ -64,7 +64,7 @@ impl Trained {
         experiment.check_fixed(&description.experiment, &run.id())?;
         experiment.check()?;
         let opened =
-            open_devices::open(&description.device, |problem| crate::errorln!("{problem}"))?;
+            choose_gpu_or_cpu::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let (step, network) = match step {
             Some(step) => (step, load_network_at(run, step, &config, &opened.tensors)?),

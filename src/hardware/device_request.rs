@@ -1,4 +1,4 @@
-//! Requests for compute devices and their syntax. [`crate::evaluation::open_devices`] opens the devices.
+//! Requests for compute devices and their syntax. [`crate::evaluation::choose_gpu_or_cpu`] opens the devices.
 
 use std::fmt;
 use std::str::FromStr;

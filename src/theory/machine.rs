@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use super::attention_of_network_or_file::{AttentionProvider, check_rows};
 use super::attention_sources::AttentionWeights;
 use super::cpu_kernels::{PatchQuery, logit_scale};
+use super::dictionary_sums_on_gpu_or_cpu::Backend;
 use super::error::TheoryError;
 use super::estimate_of_one_image::Estimate;
 use super::evidence_in_portions::Portions;
-use super::gpu_or_cpu::Backend;
 use super::ls_wiener::{MaskCache, Masks};
 use super::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,

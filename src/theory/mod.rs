@@ -34,7 +34,7 @@ mod image_dft_of_lanes;
 pub mod es_by_fourier_transform;
 pub mod cpu_posteriors;
 pub mod distinct_patches;
-pub mod gpu_or_cpu;
+pub mod dictionary_sums_on_gpu_or_cpu;
 pub mod ideal_and_es;
 pub mod wiener;
 pub mod wiener_circulant;

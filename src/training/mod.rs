@@ -9,6 +9,7 @@
 //! trained with), [`checkpoint`] (format), [`checkpoints_to_keep`], [`early_end_of_training`].
 
 pub mod training_config;
+mod weight_and_share_of_noise_levels;
 pub mod loss;
 pub mod learning_rate;
 pub mod gradient_clipping;

@@ -8,10 +8,10 @@ use candle_core::Device;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::dataset::Dataset;
+use crate::evaluation::choose_gpu_or_cpu;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::network_and_machines_of_run::solver_of;
-use crate::evaluation::open_devices;
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::network_config::NetworkConfig;
@@ -105,7 +105,7 @@ pub fn prepare(
         board.notice(NoticeLevel::Warning, warning);
     }
     let told = board.clone();
-    let mut opened = open_devices::open(&description.device, move |problem| {
+    let mut opened = choose_gpu_or_cpu::open(&description.device, move |problem| {
         told.notice(NoticeLevel::Warning, problem);
     })?;
     if experiment.trains_on_cpu_only() && !opened.tensors.is_cpu() {

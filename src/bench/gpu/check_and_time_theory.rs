@@ -12,7 +12,7 @@ use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::bench::score_machine_times::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
-use crate::evaluation::open_devices::with_gpus;
+use crate::evaluation::choose_gpu_or_cpu::with_gpus;
 use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, stream};
 use crate::theory::cpu_kernels::PatchQuery;

@@ -5,7 +5,7 @@
 //! kilobytes per query, are merged here in the order of the images.
 //!
 //! After a GPU has failed, none is used again: the reason is reported once, every function returns `None`, and
-//! [`crate::theory::gpu_or_cpu`] computes on the CPU.
+//! [`crate::theory::dictionary_sums_on_gpu_or_cpu`] computes on the CPU.
 
 use std::fmt;
 use std::ops::Range;

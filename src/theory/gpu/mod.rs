@@ -7,7 +7,7 @@
 //!     device           the interface of a GPU: cuda_device.rs, or the emulator of the tests
 //! ```
 //!
-//! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::gpu_or_cpu`] uses them if there are
+//! A dictionary holds its GPUs ([`super::TrainingImages::gpu_placement`]); [`super::dictionary_sums_on_gpu_or_cpu`] uses them if there are
 //! any and falls back to the CPU. The kernels (`kernels/*.cuh`) are written in the common subset of C and CUDA C++, so
 //! that `tests/emulator` can test the files that nvcc compiles on any host with a C compiler.
 
