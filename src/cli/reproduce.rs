@@ -25,7 +25,8 @@ use crate::{console, errorln};
 pub struct ReproduceArgs {
     /// Studies of lab.toml, or 'all'; without any, they are listed.
     pub studies: Vec<String>,
-    /// Small version: minutes on two cores, one training seed, so no verdicts over networks. The full one needs a GPU.
+    /// Small version: minutes to an hour on two cores. Most have one training seed, so no verdicts over networks. The full
+    /// one needs a GPU.
     #[arg(long)]
     pub quick: bool,
     /// Concurrent runs [default: two on a CPU with at least two cores, one on a GPU].

@@ -12,6 +12,7 @@ use crate::analysis::claim_tests::Claim;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::Margins;
 use crate::evaluation::markdown_table::{Table, cell, number};
+use crate::evaluation::spread_over_runs;
 use crate::image::ImageBatch;
 use crate::network::network_config::{AttentionVariant, Readout};
 
@@ -266,7 +267,7 @@ fn ceiling_of(group: &SeedGroup<'_>) -> Option<Interval> {
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    (!values.is_empty()).then(|| spread_over_runs::mean(&values))
 }
 
 #[cfg(test)]
