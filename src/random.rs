@@ -41,6 +41,8 @@ pub enum Purpose {
     ShuffledPlaces = 12,
     /// Noise (and translation) of images on which the best member of a class is solved for; index = draw.
     OptimumNoise = 13,
+    /// Fresh noise of stochastic sampling; index = noise seed, step and branch.
+    BranchNoise = 14,
 }
 
 /// The random generator for one purpose and item of an experiment.
@@ -71,6 +73,24 @@ pub fn noise_seeds(seed: u64, first: u64, n: usize, shape: ImageShape) -> ImageB
     let mut image = vec![0.0_f32; shape.n_values()];
     for index in first..first + n as u64 {
         fill_normal(&mut stream(seed, Purpose::SampleNoise, index), &mut image);
+        values.extend(image.iter().map(|&v| f64::from(v)));
+    }
+    ImageBatch::new(shape, values)
+}
+
+/// The fresh noise of step `step` of one branch of noise seeds `first..first + n`: `[n, C, H, W]`, standard normal.
+pub fn branch_noise(
+    seed: u64,
+    (first, n): (u64, usize),
+    (branch, step): (u64, usize),
+    shape: ImageShape,
+) -> ImageBatch {
+    let mut values = Vec::with_capacity(n * shape.n_values());
+    let mut image = vec![0.0_f32; shape.n_values()];
+    for index in first..first + n as u64 {
+        // Up to 2^12 steps and 2^12 branches.
+        let item = (index << 24) | (branch << 12) | step as u64;
+        fill_normal(&mut stream(seed, Purpose::BranchNoise, item), &mut image);
         values.extend(image.iter().map(|&v| f64::from(v)));
     }
     ImageBatch::new(shape, values)

@@ -123,6 +123,27 @@ impl Judge {
         }
     }
 
+    /// What an image of the rule has only one of: the hue nearest to most of its foreground, or its leading texture.
+    /// `None` without foreground, and for the mirror rule, which sets no such feature.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::judge`].
+    pub fn global_feature(&self, image: &[f64]) -> Option<usize> {
+        let pixels = self.pixels(image);
+        match &self.rule {
+            Rule::OneHue(_) => {
+                let foreground = (0..pixels.rgb.len()).filter(|&p| pixels.is_foreground(p));
+                let counts = hue_counts(&pixels, foreground);
+                (counts.iter().sum::<usize>() > 0).then(|| leading(&counts).0)
+            }
+            Rule::Mirror(_) => None,
+            Rule::OneTexture { textures, period } => {
+                Some(find_textures(&pixels, textures, *period).leading)
+            }
+        }
+    }
+
     /// Judges a batch and counts the outcomes.
     pub fn rates(&self, images: &ImageBatch) -> JudgedRates {
         let judged: Vec<Judgement> = images.iter().map(|image| self.judge(image)).collect();

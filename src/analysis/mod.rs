@@ -15,5 +15,6 @@ mod connected_components;
 pub mod provenance_statistics;
 pub mod nearest_training_image;
 pub mod training_time_scales;
+pub mod critical_time;
 pub mod excess_over_floor;
 pub mod agreement_ceiling;

@@ -15,7 +15,7 @@ use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::network_and_machines_of_run::Trained;
-use crate::evaluation::report::{Report, ReportContext};
+use crate::evaluation::report::{NetworkMeasurements, Report, ReportContext};
 use crate::evaluation::summary_over_runs::{Row, summary};
 use crate::files::make_folder;
 use crate::runs::catch_signals;
@@ -104,15 +104,17 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
         true => trained.over_training(stop, &mut progress).context("looking at the checkpoints")?,
         false => Vec::new(),
     };
-    let context = ReportContext::new(
-        trained,
-        &machine_set,
-        calibration,
-        final_loss,
-        &levels,
-        floors.as_ref(),
-        &over_training,
-    )?;
+    let mut progress = |done, n| errorln!("interventions: {done} of {n}");
+    let interventions = trained
+        .intervene(&machine_set, stop, &mut progress)
+        .with_context(|| format!("intervening on run {}", trained.run.id()))?;
+    let measured = NetworkMeasurements {
+        floors: floors.as_ref(),
+        over_training: &over_training,
+        interventions: interventions.as_ref(),
+    };
+    let context =
+        ReportContext::new(trained, &machine_set, calibration, final_loss, &levels, measured)?;
     let (n, n_judged) = (args.seeds as usize, args.samples as usize);
     let mut progress = |done| errorln!("{done} of {n} held-out seeds");
     let comparison = trained

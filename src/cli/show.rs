@@ -11,7 +11,7 @@ use crate::config::lab_settings::{ColourChoice, ImageChoice};
 use crate::console;
 use crate::console::terminal_abilities;
 use crate::runs::preview_files;
-use crate::tui::pictures::print_one_picture::print_plain;
+use crate::tui::pictures::print_picture_for_commands::print_plain;
 use crate::tui::pictures::{Depth, Protocol};
 use crate::tui::terminal_probe::{Wish, probe_once};
 

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 
 use strum::VariantNames;
 
-use super::accepted_values::Accepted;
 use super::error::SettingError;
 use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
-use super::setting_choices::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
+use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use crate::diffusion::Schedule;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
@@ -268,6 +268,9 @@ section! {
     /// samples at every checkpoint that is kept (training.keep_every), for the copies of training images among them by
     /// training step, and noised images per noise level for the errors beside them; 0: none
     checkpoint_samples: usize = 0, Accepted::Integer { min: 0, max: NoiseSeeds::HELD_OUT_MAX as i64 };
+    /// held-out noise seeds on which attention is changed (other maps, uniform maps, scaled logits), network and theory are
+    /// exchanged above a noise level, and stochastic branches are sampled; 0: none
+    interventions: usize = 0, Accepted::Integer { min: 0, max: NoiseSeeds::HELD_OUT_MAX as i64 };
 }
 
 /// Candidate settings of a machine's calibration: every combination that applies to the machine.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::accepted_values::nearest;
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
 use super::lab_settings::LabSettings;
+use super::parse_and_check_value::nearest;
 use super::study::Study;
 use super::toml_reader::{OldNames, Reader};
 

@@ -7,11 +7,11 @@ use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accepted_values::Accepted;
 use super::error::{ConfigError, SettingError};
+use super::parse_and_check_value::Accepted;
 use super::setting_definition::{find_in, section};
-use super::setting_types::Word;
 use super::toml_reader::Reader;
+use super::value_to_rust_type::Word;
 use crate::hardware::device_request::DeviceRequest;
 
 section! {

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
-use super::setting_choices::DatasetKind;
+use super::settings_of_few_words::DatasetKind;
 
 /// Where to download Fashion-MNIST.
 const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \

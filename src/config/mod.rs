@@ -6,26 +6,26 @@
 //! key means the same everywhere. Opening data sets and building networks is not done here; the worker does that from
 //! what [`network_and_machines_of_experiment`] returns.
 //!
-//! Reading order: [`setting_value`] (values of a key), [`accepted_values`] (which of them it takes), [`setting_types`]
+//! Reading order: [`setting_value`] (values of a key), [`parse_and_check_value`] (which of them it takes), [`value_to_rust_type`]
 //! (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
-//! [`setting_choices`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
+//! [`settings_of_few_words`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
 //! [`find_setting`] (by key), [`renamed_settings`] (old keys),
 //! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
 //! `settings_that_fit_together` and `missing_data_files` (what is refused), [`network_and_machines_of_experiment`] (into
 //! domain types), [`optimizers_for_cpu_only`] (where it can be trained).
 
 pub mod setting_value;
-pub mod accepted_values;
-pub mod setting_types;
+pub mod parse_and_check_value;
+pub mod value_to_rust_type;
 pub mod setting_definition;
 pub mod noise_seed_purposes;
 pub mod noise_seed_argument;
 pub mod experiment_name;
-pub mod setting_choices;
+pub mod settings_of_few_words;
 pub mod experiment_settings;
 pub mod renamed_settings;
 pub mod find_setting;
-mod set_argument;
+mod change_setting_by_key;
 mod settings_listing;
 pub mod settings_fixed_by_training;
 pub mod error;
@@ -49,6 +49,6 @@ pub use experiment_settings::{
 pub use lab_file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use network_and_machines_of_experiment::NamedMachine;
-pub use setting_choices::LargestSide;
 pub use settings_listing::SettingEntry;
+pub use settings_of_few_words::LargestSide;
 pub use study::{Analysis, Arm, Margins, Plan, Study};

@@ -11,7 +11,7 @@ use super::experiment_settings::{
     CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
     TheorySettings,
 };
-use super::setting_choices::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;

@@ -6,9 +6,9 @@ use strum::VariantNames;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::accepted_values::{Accepted, nearest};
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
+use super::parse_and_check_value::{Accepted, nearest};
 use super::setting_value::Value;
 use super::study::{Analysis, Margins, Plan, Study};
 use super::toml_reader::{Reader, to_value};

@@ -3,8 +3,8 @@
 //! A section of settings is a struct whose fields are defined together with their rows of the table, so that nothing
 //! about a setting is said twice.
 
-use super::accepted_values::{Accepted, nearest};
 use super::error::SettingError;
+use super::parse_and_check_value::{Accepted, nearest};
 use super::setting_value::Value;
 
 /// One key of a table for `T`: an experiment, or the lab's own settings.
@@ -77,12 +77,12 @@ macro_rules! rows {
             doc: concat!($($doc),+).trim_ascii_start(),
             accepted: $accepted,
             get: |settings: &$of| {
-                $crate::config::setting_types::Field::to_value(
+                $crate::config::value_to_rust_type::Field::to_value(
                     &$crate::config::setting_definition::part!(settings $part).$field,
                 )
             },
             set: |settings: &mut $of, value| {
-                if let Some(value) = $crate::config::setting_types::Field::from_value(value) {
+                if let Some(value) = $crate::config::value_to_rust_type::Field::from_value(value) {
                     $crate::config::setting_definition::part!(settings $part).$field = value;
                 }
             },

@@ -1,7 +1,7 @@
 //! Values of settings: TOML's plain values, and how they are written.
 //!
 //! A value on the command line (`--set network.kernels=3,1,3`) and one in TOML (`kernels = [3, 1, 3]`) become
-//! the same [`Value`]; [`super::accepted_values`] is the only place that refuses values.
+//! the same [`Value`]; [`super::parse_and_check_value`] is the only place that refuses values.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@
 use super::experiment_settings::Experiment;
 use super::find_setting::{self, Setting};
 use super::renamed_settings::RENAMED;
-use super::setting_choices::ArchitectureKind;
+use super::settings_of_few_words::ArchitectureKind;
 use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::training_config::{LossWeighting, LrSchedule};
 

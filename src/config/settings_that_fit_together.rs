@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::error::SettingError;
 use super::experiment_settings::Experiment;
-use super::setting_choices::{ArchitectureKind, DatasetKind};
+use super::settings_of_few_words::{ArchitectureKind, DatasetKind};
 
 impl Experiment {
     /// Refuses combinations of settings that cannot work with any data.

@@ -7,10 +7,10 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use std::path::Path;
 
-use super::accepted_values::nearest;
 use super::error::SettingError;
 use super::experiment_settings::Experiment;
 use super::find_setting::{self, Setting};
+use super::parse_and_check_value::nearest;
 use super::setting_value::Value;
 
 /// How the reports of a study's runs are evaluated.
@@ -27,6 +27,8 @@ pub enum Analysis {
     Locality,
     /// Does the optimum of a class predict what each variant of attention and each readout does?
     AttentionVariants,
+    /// Do samples follow attention maps, and when is their global feature decided?
+    Interventions,
     /// When do networks copy their training images?
     Copying,
     /// When during training do networks copy their training images?

@@ -9,10 +9,10 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::accepted_values::{Accepted, nearest};
 use super::error::{ConfigError, SettingError};
 use super::experiment_name::ExperimentName;
 use super::find_setting;
+use super::parse_and_check_value::{Accepted, nearest};
 use super::renamed_settings::new_name;
 use super::setting_definition::Setting;
 use super::setting_value::Value;

@@ -4,14 +4,16 @@
 //! are fair. Deliberately absent: training, files, devices.
 //!
 //! Reading order: [`noise_schedule`] (noise levels), [`attention_maps`] (attention weights as plain arrays),
-//! [`attention_entropy`], [`denoiser`] (the trait), [`sampler`] (the reverse process).
+//! [`attention_entropy`], [`denoiser`] (the trait), [`attending`] (denoisers whose attention can be replaced), [`sampler`] (the reverse process).
 
 pub mod noise_schedule;
 pub mod attention_maps;
 pub mod attention_entropy;
 pub mod denoiser;
+pub mod attending;
 pub mod sampler;
 
+pub use attending::Attending;
 pub use attention_entropy::AttentionStatistics;
 pub use attention_maps::{AttentionMaps, Grid};
 pub use denoiser::{DenoiseError, Denoised, Denoiser, Posterior, Provenance};

@@ -1,7 +1,7 @@
 //! Evaluation of networks and score machines: samples, calibration, comparison, reports, inspection, studies.
 //!
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`],
-//! [`final_comparison_of_a_run`], [`checkpoints_over_training`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
+//! [`final_comparison_of_a_run`], [`checkpoints_over_training`], [`interventions`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
 //! Pictures: [`png_charts`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
 //! traces. Attention: [`attention_entropy_probe`] measures it during training, [`attention_entropy_by_noise_level`]
 //! averages it, [`samples::attention_agreement`] compares predicted with measured maps.
@@ -30,9 +30,9 @@ pub mod copies_and_mosaics;
 pub mod preview_request;
 pub mod make_preview;
 pub mod final_comparison_of_a_run;
+pub mod interventions;
 pub mod checkpoints_over_training;
 mod spread_over_runs;
-mod floors_chart;
 pub mod report;
 mod network_figures_over_runs;
 pub mod summary_over_runs;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::floors_chart::FloorsChart;
+use super::floors::floors_chart::FloorsChart;
 use super::markdown_table::{Table, cell, number};
 use super::network_figures_over_runs::{
     excess_over_runs, excess_table, rates_over_runs, rates_table,

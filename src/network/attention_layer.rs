@@ -21,7 +21,7 @@ use super::ops::attention_statistics::attention_figures;
 use super::ops::convolution::Form;
 use super::ops::pixel_norm::pixel_norm;
 use super::ops::projections::project;
-use super::ops::softmax_attention::{attend, logits, mix, weights};
+use super::ops::softmax_attention::{attend, logits, mix, mix_values, weights};
 use super::parameters::{Builder, NetworkError};
 use crate::diffusion::Grid;
 use crate::random::{Purpose, stream};
@@ -135,6 +135,25 @@ impl AttentionLayer {
         let inner = self.config.heads * self.config.head_width;
         let mixed = mixed.reshape((batch, inner, height, width))?;
         Ok(((features + self.out.forward(&mixed, None, Form::Plain)?)?, record))
+    }
+
+    /// As [`Self::forward`] in evaluation, with the attention weights `maps`, `[B, heads, P, P]`, in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`], and if `maps` do not fit.
+    pub fn forward_with_maps(
+        &self,
+        features: &Tensor,
+        maps: &Tensor,
+    ) -> candle_core::Result<Tensor> {
+        let (batch, _, height, width) = features.dims4()?;
+        let AttentionConfig { heads, head_width, .. } = self.config;
+        let values = self.value.forward(features, None, Form::Plain)?;
+        let values = values.reshape((batch, heads, head_width, height * width))?;
+        let mixed =
+            mix_values(maps, &values)?.reshape((batch, heads * head_width, height, width))?;
+        features + self.out.forward(&mixed, None, Form::Plain)?
     }
 
     /// Queries, keys and values of `features`, `[B, 3, heads, D, P]`.

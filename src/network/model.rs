@@ -205,15 +205,64 @@ impl Network {
         if t.len() != images {
             return Err(NetworkError::Count { images, what: "times", found: t.len() });
         }
-        let embedding = self.embedding.forward(t, labels)?;
-        let mut features = match &self.architecture {
-            ArchitectureLayers::ResNet(body) => body.forward(x, &embedding, self.factors)?,
-            ArchitectureLayers::UNet(body) => body.forward(x, &embedding)?,
-        };
+        let mut features = self.features(t, x, labels)?;
         let mut record = AttentionRecord::default();
         if let Some(attention) = &self.attention {
             (features, record) = attention.forward(&features, mode)?;
         }
+        Ok(Prediction { eps: self.read_out(t, x, features)?, record })
+    }
+
+    /// `eps_hat` of noisy images `x`, `[B, C, H, W]`, at one time `t`, with the attention weights `maps`,
+    /// `[B, heads, P, P]`, in place of the network's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Network::forward`], and if the network has no attention layer or `maps` do not fit.
+    pub fn predict_with_maps(
+        &self,
+        t: f64,
+        x: &[f64],
+        labels: Option<&[u32]>,
+        maps: &[f32],
+    ) -> Result<Tensor, NetworkError> {
+        let Some((layer, attention)) = self.attention.as_ref().zip(self.config.attention) else {
+            let problem = "this network has no attention layer".to_owned();
+            return Err(NetworkError::Config { problem });
+        };
+        let ImageShape { channels, height, width } = self.config.image;
+        let batch = x.len() / self.config.image.n_values();
+        let n_pixels = height * width;
+        let x = Tensor::from_slice(x, (batch, channels, height, width), &self.device)?;
+        let x = x.to_dtype(self.dtype)?;
+        let sizes = (batch, attention.heads, n_pixels, n_pixels);
+        let maps = Tensor::from_slice(maps, sizes, &self.device)?.to_dtype(self.dtype)?;
+        let t = vec![t; batch];
+        let features = layer.forward_with_maps(&self.features(&t, &x, labels)?, &maps)?;
+        self.read_out(&t, &x, features)
+    }
+
+    /// What the convolutional body makes of noisy images: `[B, width, H, W]`.
+    fn features(
+        &self,
+        t: &[f64],
+        x: &Tensor,
+        labels: Option<&[u32]>,
+    ) -> Result<Tensor, NetworkError> {
+        let embedding = self.embedding.forward(t, labels)?;
+        Ok(match &self.architecture {
+            ArchitectureLayers::ResNet(body) => body.forward(x, &embedding, self.factors)?,
+            ArchitectureLayers::UNet(body) => body.forward(x, &embedding)?,
+        })
+    }
+
+    /// `eps_hat` from the features after attention, `[B, width, H, W]`.
+    fn read_out(
+        &self,
+        t: &[f64],
+        x: &Tensor,
+        mut features: Tensor,
+    ) -> Result<Tensor, NetworkError> {
         if let Some(readout) = &self.readout {
             features = readout.forward(&features, None, Form::Relu)?;
         }
@@ -221,11 +270,10 @@ impl Network {
             features = norm.forward(&features)?;
         }
         let out = self.last.forward(&features, None, Form::Plain)?;
-        let eps = match self.config.output {
+        Ok(match self.config.output {
             Output::Noise => out,
             Output::Velocity => self.noise_from_velocity(t, x, &out)?,
-        };
-        Ok(Prediction { eps, record })
+        })
     }
 
     /// Images that the GPU of sampling should predict at a time, if there is one.

@@ -13,7 +13,8 @@ use super::model::Network;
 use super::ops::attention_statistics::N_FIGURES;
 use super::parameters::NetworkError;
 use crate::diffusion::{
-    AttentionMaps, AttentionStatistics, DenoiseError, Denoised, Denoiser, Grid, NoiseLevel,
+    Attending, AttentionMaps, AttentionStatistics, DenoiseError, Denoised, Denoiser, Grid,
+    NoiseLevel,
 };
 use crate::image::ImageBatch;
 
@@ -128,6 +129,24 @@ impl NetworkDenoiser {
         Ok((statistics, maps))
     }
 
+    /// Appends the estimates `x0hat` that belong to `eps_hat`, and counts the values that were clamped.
+    fn extend_estimates(
+        &self,
+        x0: &mut Vec<f64>,
+        n_clamped: &mut usize,
+        x: &ImageBatch,
+        eps: &[f64],
+        level: NoiseLevel,
+    ) {
+        let (signal, sigma) = (level.signal(), level.sigma());
+        x0.extend(x.values().iter().zip(eps).map(|(x, eps)| {
+            let x0 = (x - sigma * eps) / signal;
+            let is_outside = self.clamp && !(-1.0..=1.0).contains(&x0);
+            *n_clamped += usize::from(is_outside);
+            if is_outside { x0.clamp(-1.0, 1.0) } else { x0 }
+        }));
+    }
+
     fn check(&self, x: &ImageBatch, level: NoiseLevel) -> Result<(), DenoiseError> {
         let (expected, found) = (self.network.config().image, x.shape());
         if found != expected {
@@ -148,7 +167,6 @@ impl Denoiser for NetworkDenoiser {
     fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
         self.check(x, level)?;
         let labels = self.labels(x.len())?;
-        let (signal, sigma) = (level.signal(), level.sigma());
         let mut n_clamped = 0;
         let mut x0 = Vec::with_capacity(x.values().len());
         let mut weights: Vec<f32> = Vec::new();
@@ -160,12 +178,7 @@ impl Denoiser for NetworkDenoiser {
             let found = self.network.predict(level.t, piece.values(), labels, self.detail);
             let prediction = found.map_err(failed)?;
             let eps = host::<f64>(&prediction.eps, DType::F64)?;
-            x0.extend(piece.values().iter().zip(eps).map(|(x, eps)| {
-                let x0 = (x - sigma * eps) / signal;
-                let is_outside = self.clamp && !(-1.0..=1.0).contains(&x0);
-                n_clamped += usize::from(is_outside);
-                if is_outside { x0.clamp(-1.0, 1.0) } else { x0 }
-            }));
+            self.extend_estimates(&mut x0, &mut n_clamped, &piece, &eps, level);
             let (some, maps) = self.record(&prediction.record)?;
             statistics.merge(&some);
             if let Some(maps) = maps.filter(|_| self.detail == AttentionDetail::Maps) {
@@ -181,6 +194,40 @@ impl Denoiser for NetworkDenoiser {
             n_clamped,
             ..Denoised::plain(ImageBatch::new(x.shape(), x0))
         })
+    }
+}
+
+impl Attending for NetworkDenoiser {
+    fn own_maps(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<Option<AttentionMaps>, DenoiseError> {
+        self.attention(x, level).map(Some)
+    }
+
+    fn denoise_with_maps(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+        maps: &AttentionMaps,
+    ) -> Result<Denoised, DenoiseError> {
+        self.check(x, level)?;
+        let heads = self.network.config().attention.ok_or_else(without_attention)?.heads;
+        maps.check_sizes(NAME, (x.len(), heads, x.shape().n_pixels()))?;
+        let labels = self.labels(x.len())?;
+        let mut n_clamped = 0;
+        let mut x0 = Vec::with_capacity(x.values().len());
+        for start in (0..x.len()).step_by(self.piece()) {
+            let n = self.piece().min(x.len() - start);
+            let piece = x.slice(start, n);
+            let (labels, maps) = (labels.map(|all| &all[start..start + n]), maps.slice(start, n));
+            let found =
+                self.network.predict_with_maps(level.t, piece.values(), labels, maps.weights());
+            let eps = host::<f64>(&found.map_err(failed)?, DType::F64)?;
+            self.extend_estimates(&mut x0, &mut n_clamped, &piece, &eps, level);
+        }
+        Ok(Denoised { n_clamped, ..Denoised::plain(ImageBatch::new(x.shape(), x0)) })
     }
 }
 
@@ -302,6 +349,46 @@ mod tests {
             }
             let has_logits = variant == Softmax;
             assert_eq!(found.largest_logit.len(), if has_logits { 2 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn estimates_with_the_networks_own_maps_are_its_own_and_with_others_are_not() {
+        use AttentionVariant::{Identity, Softmax, Top1, Uniform};
+        for variant in [Softmax, Top1, Uniform, Identity] {
+            for readout in [Readout::Linear, Readout::Relu] {
+                let config = NetworkConfig {
+                    attention: Some(AttentionConfig {
+                        variant,
+                        heads: 2,
+                        head_width: 3,
+                        normalise: true,
+                    }),
+                    readout,
+                    n_classes: None,
+                    output: Output::Velocity,
+                    ..denoiser(true).network().config().clone()
+                };
+                let network = Network::new(&config, 5, &Device::Cpu).unwrap();
+                let denoiser = NetworkDenoiser::new(Arc::new(network.frozen().unwrap()));
+                let (x, level) = (seeds(3), Schedule::Cosine.level(0.5));
+                let maps = denoiser.own_maps(&x, level).unwrap().unwrap();
+                let own = denoiser.denoise(&x, level).unwrap();
+                let again = denoiser.denoise_with_maps(&x, level, &maps).unwrap();
+                let gap = |a: &Denoised, b: &Denoised| {
+                    let both = a.x0.values().iter().zip(b.x0.values());
+                    both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+                };
+                assert!(gap(&own, &again) < 1e-5, "{variant:?} {readout:?}");
+                assert_eq!(own.n_clamped, again.n_clamped);
+                let turned: Vec<f32> = maps.weights().iter().rev().copied().collect();
+                let turned = AttentionMaps::new(2, 16, turned);
+                let other = denoiser.denoise_with_maps(&x, level, &turned).unwrap();
+                let differs = matches!(variant, Softmax | Top1);
+                assert!(!differs || gap(&own, &other) > 1e-4, "{variant:?} {readout:?}");
+                let error = denoiser.denoise_with_maps(&seeds(2), level, &maps).unwrap_err();
+                assert!(error.to_string().contains("of '3 images"), "{error}");
+            }
         }
     }
 

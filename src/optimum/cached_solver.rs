@@ -18,7 +18,7 @@ use super::solution_file;
 use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::network_config::{AttentionConfig, AttentionVariant, Readout};
-use crate::theory::attention_optimal::{AttentionClass, OptimumSolver};
+use crate::theory::attention_optimal::{AttentionClass, AttentionQuery, OptimumSolver};
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::training_pixels::ImagePixels;
@@ -199,9 +199,12 @@ impl OptimumSolver for CachedSolver {
         images: &ImagePixels,
         x: &ImageBatch,
         level: NoiseLevel,
-        with_maps: bool,
+        asked: AttentionQuery<'_>,
     ) -> Result<Denoised, DenoiseError> {
         let attention = attention_of(class)?;
+        if let AttentionQuery::Given(maps) = asked {
+            maps.check_sizes(DENOISER, (x.len(), class.heads, x.shape().n_pixels()))?;
+        }
         let n_patches = images.len().saturating_mul(images.shape().n_pixels());
         if n_patches > PATCHES_MAX {
             return Err(unusable(format!(
@@ -225,7 +228,7 @@ impl OptimumSolver for CachedSolver {
             true => Ok(Solution::LOCAL),
             false => apart(|| self.solve(&words, &problem)),
         })?;
-        let mut found = solution.denoise(&moments, (x, level), with_maps).map_err(failed)?;
+        let mut found = solution.denoise(&moments, (x, level), asked).map_err(failed)?;
         if class.clamp {
             found.x0.values_mut().iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
         }

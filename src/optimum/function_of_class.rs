@@ -16,7 +16,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::local_features::LocalFeatures;
-use crate::diffusion::NoiseLevel;
+use crate::diffusion::{AttentionMaps, NoiseLevel};
 use crate::network::attention_layer::AttentionLayer;
 use crate::network::basic_layers::Conv;
 use crate::network::network_config::{AttentionConfig, Padding, READOUT, Readout};
@@ -153,17 +153,47 @@ impl FunctionOfClass {
         features: &LocalFeatures,
         mode: Mode,
     ) -> std::result::Result<(Tensor, AttentionRecord), NetworkError> {
+        let (attended, record) = self.attention.forward(&self.body(features)?, mode)?;
+        Ok((self.read_out(features, attended)?, record))
+    }
+
+    /// The estimates `x0hat`, `[B, C, H, W]`, with `maps` in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor operation fails, for instance because `maps` do not fit.
+    pub fn forward_with_maps(
+        &self,
+        features: &LocalFeatures,
+        maps: &AttentionMaps,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        let n = maps.n_pixels();
+        let sizes = (maps.len(), maps.n_heads(), n, n);
+        let maps = Tensor::from_slice(maps.weights(), sizes, &Device::Cpu)?;
+        let attended = self.attention.forward_with_maps(&self.body(features)?, &maps)?;
+        self.read_out(features, attended)
+    }
+
+    /// f of the module's documentation, `[B, WIDTH, H, W]`.
+    fn body(&self, features: &LocalFeatures) -> std::result::Result<Tensor, NetworkError> {
         let times: Vec<f64> = features.levels.iter().map(|&level| time_of(level)).collect();
         let embedding = self.embedding.forward(&times, None)?;
-        let body = self.body.forward(&features.scaled, &embedding, Factors::Full)?;
-        let (mut attended, record) = self.attention.forward(&body, mode)?;
+        Ok(self.body.forward(&features.scaled, &embedding, Factors::Full)?)
+    }
+
+    /// `x0hat` from f'.
+    fn read_out(
+        &self,
+        features: &LocalFeatures,
+        mut attended: Tensor,
+    ) -> std::result::Result<Tensor, NetworkError> {
         if let Some(readout) = &self.readout {
             attended = readout.forward(&attended, None, Form::Residual)?;
         }
         let change = self.down.forward(&attended, None, Form::Plain)?;
         let sigmas: Vec<f32> = features.levels.iter().map(|level| level.sigma() as f32).collect();
-        let sigmas = Tensor::from_vec(sigmas, (times.len(), 1, 1, 1), &Device::Cpu)?;
-        Ok(((&features.local + change.broadcast_mul(&sigmas)?)?, record))
+        let sigmas = Tensor::from_vec(sigmas, (features.levels.len(), 1, 1, 1), &Device::Cpu)?;
+        Ok((&features.local + change.broadcast_mul(&sigmas)?)?)
     }
 }
 

@@ -7,6 +7,7 @@ use super::local_features::LocalFeatures;
 use crate::diffusion::{AttentionMaps, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
 use crate::network::{AttentionDetail, Mode, NetworkError};
+use crate::theory::attention_optimal::AttentionQuery;
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 
 /// Levels t = 1/N, 2/N, ..., 1 at which the function is compared with the local machine.
@@ -33,8 +34,8 @@ impl Solution {
         self.function.as_ref().filter(|_| self.is_better[nearest as usize - 1])
     }
 
-    /// The estimates `x0hat` of `noisy` images, `[B, C, H, W]`, with the attention maps if asked for and the solution
-    /// attends at this level.
+    /// The estimates `x0hat` of `noisy` images, `[B, C, H, W]`, with the attention maps if asked for, or with others in
+    /// their place; where the solution does not attend at this level, there are none and others change nothing.
     ///
     /// # Errors
     ///
@@ -43,18 +44,24 @@ impl Solution {
         &self,
         moments: &PatchMoments,
         (noisy, level): (&ImageBatch, NoiseLevel),
-        with_maps: bool,
+        asked: AttentionQuery<'_>,
     ) -> Result<Denoised, NetworkError> {
         let function = self.function_at(level);
-        let detail = if with_maps { AttentionDetail::Maps } else { AttentionDetail::Nothing };
+        let detail = match asked {
+            AttentionQuery::Own => AttentionDetail::Maps,
+            _ => AttentionDetail::Nothing,
+        };
         let mut values = Vec::with_capacity(noisy.values().len());
         let mut weights: Vec<f32> = Vec::new();
         let mut n_heads = 0;
         for first in (0..noisy.len()).step_by(PIECE) {
             let some = noisy.slice(first, PIECE.min(noisy.len() - first));
             let features = LocalFeatures::new(moments, &some, vec![level; some.len()])?;
-            let x0 = match function {
-                Some(function) => {
+            let x0 = match (function, asked) {
+                (Some(function), AttentionQuery::Given(maps)) => {
+                    function.forward_with_maps(&features, &maps.slice(first, some.len()))?
+                }
+                (Some(function), _) => {
                     let (x0, record) = function.forward(&features, Mode::Evaluate(detail))?;
                     if let Some(maps) = record.maps {
                         n_heads = maps.dim(1)?;
@@ -62,7 +69,7 @@ impl Solution {
                     }
                     x0
                 }
-                None => features.local,
+                (None, _) => features.local,
             };
             values.extend(doubles(&x0)?);
         }

@@ -27,7 +27,7 @@ use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
 use super::run_toml::{self, RunToml};
 use super::runs_dir::RunsDir;
-use super::signal_worker::{Delivery, signal_worker};
+use super::send_signal_to_worker::{Delivery, signal_worker};
 use super::status_json::{RunState, Status, now_ms};
 use super::{control_socket, queue};
 use crate::config::{ConfigError, Experiment, SettingError};

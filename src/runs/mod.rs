@@ -17,7 +17,7 @@ pub mod run_lock;
 pub mod watching_dashboards;
 pub mod run_dir;
 pub mod alive_silent_or_lost;
-pub mod signal_worker;
+pub mod send_signal_to_worker;
 pub mod listed_run_state;
 pub mod runs_dir;
 pub mod rename_and_delete_run;

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use super::patch_pools_ls_els_bbels::Pool;
 use super::training_pixels::ImagePixels;
-use crate::diffusion::{DenoiseError, Denoised, NoiseLevel};
+use crate::diffusion::{AttentionMaps, DenoiseError, Denoised, NoiseLevel};
 use crate::image::ImageBatch;
 
 /// What is known of a network whose best estimate is looked for; with the patch side, its class.
@@ -36,10 +36,21 @@ pub struct AttentionClass {
     pub clamp: bool,
 }
 
+/// What is asked of the attention of an estimate.
+#[derive(Clone, Copy, Debug)]
+pub enum AttentionQuery<'a> {
+    /// Nothing.
+    None,
+    /// The maps that it is computed with, if it attends at its level.
+    Own,
+    /// That these maps, `[B, heads, P, P]`, take their place.
+    Given(&'a AttentionMaps),
+}
+
 /// Finds the best members of classes, one per noise level, and evaluates them.
 pub trait OptimumSolver: Debug + Send + Sync {
-    /// The estimates `x0hat` of `x`, `[B, C, H, W]`, and, if asked for, its attention maps, by the best member of `class` with patches of side `k`, solved for
-    /// `images` if it is not known yet.
+    /// The estimates `x0hat` of `x`, `[B, C, H, W]`, by the best member of `class` with patches of side `k`, solved for
+    /// `images` if it is not known yet; with its attention maps, or computed with others, as `attention` says.
     ///
     /// # Errors
     ///
@@ -51,7 +62,7 @@ pub trait OptimumSolver: Debug + Send + Sync {
         images: &ImagePixels,
         x: &ImageBatch,
         level: NoiseLevel,
-        with_maps: bool,
+        attention: AttentionQuery<'_>,
     ) -> Result<Denoised, DenoiseError>;
 
     /// Whether [`Self::denoise`] would not have to solve first, which takes a minute.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::attention_of_network_or_file::{AttentionProvider, check_rows};
+use super::attention_optimal::{AttentionClass, AttentionQuery};
 use super::attention_sources::AttentionWeights;
 use super::cpu_kernels::{PatchQuery, logit_scale};
 use super::dictionary_sums_on_gpu_or_cpu::Backend;
@@ -21,7 +22,7 @@ use super::training_pixels::LARGEST_VALUE;
 use super::wiener::Wiener;
 use super::wiener_circulant::CirculantWiener;
 use crate::diffusion::{
-    AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
+    Attending, AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
 };
 use crate::image::{ImageBatch, ImageShape};
 use crate::simd::Lane;
@@ -217,10 +218,11 @@ impl Machine {
                 self.attention_estimates(&queries, *pool, settings.at(level.t), x, level)
             }
             MachineKind::OptimalAttention(class) => {
-                let solver = self.images.optimum_solver().expect("`checked` looked for one");
-                let k = self.patch_side(level);
-                let with_maps = self.with_posterior;
-                let found = solver.denoise(class, k, self.images.pixels(), x, level, with_maps)?;
+                let asked = match self.with_posterior {
+                    true => AttentionQuery::Own,
+                    false => AttentionQuery::None,
+                };
+                let found = self.optimum(class, x, level, asked)?;
                 let attention = |i| found.attention.as_ref().map(|maps| maps.slice(i, 1));
                 let estimate = |(i, x0): (usize, &[f64])| Estimate {
                     x0: x0.to_vec(),
@@ -229,6 +231,30 @@ impl Machine {
                 };
                 Ok(found.x0.iter().enumerate().map(estimate).collect())
             }
+        }
+    }
+
+    /// The estimates of `attention-optimal`.
+    fn optimum(
+        &self,
+        class: &AttentionClass,
+        x: &ImageBatch,
+        level: NoiseLevel,
+        asked: AttentionQuery<'_>,
+    ) -> Result<Denoised, DenoiseError> {
+        let solver = self.images.optimum_solver().expect("`checked` looked for one");
+        solver.denoise(class, self.patch_side(level), self.images.pixels(), x, level, asked)
+    }
+
+    /// The class of `attention-optimal`.
+    fn class(&self) -> Result<&AttentionClass, DenoiseError> {
+        match &self.spec.kind {
+            MachineKind::OptimalAttention(class) => Ok(class),
+            _ => Err(DenoiseError::Unusable {
+                denoiser: self.spec.column(),
+                problem: "its attention cannot be replaced; that of attention-optimal can"
+                    .to_owned(),
+            }),
         }
     }
 
@@ -344,6 +370,28 @@ impl Denoiser for Machine {
             Precision::F64 => self.estimates::<f64>(x, level)?,
         };
         Ok(self.assemble(x.shape(), estimates))
+    }
+}
+
+/// Of `attention-optimal` alone: other attention machines share evidence along their maps before they estimate.
+impl Attending for Machine {
+    fn own_maps(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+    ) -> Result<Option<AttentionMaps>, DenoiseError> {
+        self.check(x, level)?;
+        Ok(self.optimum(self.class()?, x, level, AttentionQuery::Own)?.attention)
+    }
+
+    fn denoise_with_maps(
+        &self,
+        x: &ImageBatch,
+        level: NoiseLevel,
+        maps: &AttentionMaps,
+    ) -> Result<Denoised, DenoiseError> {
+        self.check(x, level)?;
+        self.optimum(self.class()?, x, level, AttentionQuery::Given(maps))
     }
 }
 

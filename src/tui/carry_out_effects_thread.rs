@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use std::{io, thread};
 
-use super::export::export_contents::Export;
-use super::export::export_files::EXPORTS_DIR;
+use super::export::exported_tables_and_curves::Export;
+use super::export::write_csv_text_and_png::EXPORTS_DIR;
 use super::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use super::number_and_text_format::with_causes;
 use super::run_watcher::RunWatcher;

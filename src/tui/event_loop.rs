@@ -22,7 +22,7 @@ use super::input::decoder::Decoder;
 use super::input::reader::{self, PendingAnswer};
 use super::messages_and_effects::{Effect, Message, RunEffect};
 use super::notifications::Bell;
-use super::pictures::printer::Printer;
+use super::pictures::print_dashboard_pictures::Printer;
 use super::screen_layout::{Drawn, view};
 use super::screenshot::capture;
 use super::state::terminal_display::Output;

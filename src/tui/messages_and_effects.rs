@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
-use super::export::export_contents::Export;
+use super::export::exported_tables_and_curves::Export;
 use super::state::Notice;
 use crate::config::{Arm, Experiment};
 use crate::evaluation::calibration::Calibration;

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! It has no terminal, and no process waits for it. Errors and panics end in the state `Failed`. Reading order:
-//! [`prepare_training`], [`training_run`], [`preview_thread`].
+//! [`prepare_training`], [`training_loop_with_commands`], [`preview_thread`].
 
 pub mod prepare_training;
 mod loss_and_speed_meters;
 mod non_finite_loss_rollback;
 mod full_disk;
-pub mod training_run;
+pub mod training_loop_with_commands;
 pub mod preview_thread;
 pub mod measure_floors;
 

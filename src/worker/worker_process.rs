@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::out_of_memory;
 use super::prepare_training::{RunContext, prepare};
-use super::training_run::train;
+use super::training_loop_with_commands::train;
 use crate::config::{CompareSettings, LargestSide};
 use crate::console::output::panic_words;
 use crate::diffusion::DenoiseError;
@@ -21,7 +21,7 @@ use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::preview_request::PreviewRequest;
-use crate::evaluation::report::{Report, ReportContext};
+use crate::evaluation::report::{NetworkMeasurements, Report, ReportContext};
 use crate::hardware::resource_limits::{in_words, start_threads};
 use crate::runs::alive_silent_or_lost::{self, TAKEOVER_LOOK};
 use crate::runs::catch_signals::{self, Signals, Terminal};
@@ -391,14 +391,26 @@ fn finish(
         Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
         other => other.context("looking at the checkpoints")?,
     };
+    let mut progress = |done, n| {
+        let message = format!("changing attention: {done} of {n} changes");
+        board.update(|status| status.message = Some(message));
+    };
+    let interventions = match trained.intervene(&machine_set, stop, &mut progress) {
+        Err(error) if is_cancelled(&error) => return Ok(RunState::Stopped),
+        other => other.context("changing attention")?,
+    };
+    let measured = NetworkMeasurements {
+        floors: floors.as_ref(),
+        over_training: &over_training,
+        interventions: interventions.as_ref(),
+    };
     let context = ReportContext::new(
         &trained,
         &machine_set,
         calibration.as_ref(),
         loss,
         loss_by_level,
-        floors.as_ref(),
-        &over_training,
+        measured,
     )?;
     let CompareSettings { seeds: n, samples: n_judged, .. } = trained.experiment.compare;
     let mut progress = |done| {

@@ -53,6 +53,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         loss_by_level: &LossByLevel { loss: vec![Some(0.5), None, None, Some(0.125)] },
         floors: None,
         over_training: &[],
+        interventions: None,
         novel_by_chance: None,
         n_steps: 5,
         device: "cpu".to_owned(),

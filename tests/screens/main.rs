@@ -19,7 +19,7 @@ use mosaic_lab::runs::event::{EventBody, NoticeLevel};
 use mosaic_lab::runs::note_and_tags::About;
 use mosaic_lab::runs::status_json::RunState;
 use mosaic_lab::tui::colour_theme::Theme;
-use mosaic_lab::tui::export::export_contents::Content;
+use mosaic_lab::tui::export::exported_tables_and_curves::Content;
 use mosaic_lab::tui::key_table::BINDINGS;
 use mosaic_lab::tui::key_table::INSPECTOR_BINDINGS;
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
-use super::check_and_timing_rows::{Check, Row};
 use super::networks;
+use super::result_types::{Check, Row};
+use super::tolerances::PREDICTION;
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::network::gpu::sampling_commands::GpuForward;
@@ -15,8 +16,6 @@ use crate::random::noise_seeds;
 
 /// Seeds of the checks; no power of two, so a pass has places that stay empty.
 const N_CHECKED: usize = 5;
-/// Largest difference by largest value. What networks make is compared with theory, so no TensorFloat-32.
-const LIMIT: f64 = 1e-4;
 /// Images of a timed pass.
 const BATCH: usize = 64;
 
@@ -57,8 +56,8 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
         };
         checks.push(Check {
             name: format!("sampling, {name}, f32"),
-            passed: worst < LIMIT,
-            detail: format!("{own}: worst of t = 0.1, 0.5, 0.9 {worst:.1e} (< {LIMIT:.0e})"),
+            passed: worst < PREDICTION,
+            detail: format!("{own}: worst of t = 0.1, 0.5, 0.9 {worst:.1e} (< {PREDICTION:.0e})"),
         });
     }
     Ok(checks)

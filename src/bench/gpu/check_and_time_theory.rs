@@ -7,7 +7,8 @@ use anyhow::Result;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::check_and_timing_rows::{Check, Row};
+use super::result_types::{Check, Row};
+use super::tolerances::{ENTROPY_NATS, EQUAL_DISTANCES, ESTIMATE, SHARED_FACTOR};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::bench::score_machine_times::{fixed, n_pairs, queries};
@@ -24,15 +25,6 @@ use crate::theory::machine_spec::{
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 use crate::theory::{Machine, Precision, TrainingImages};
-
-/// What single precision on a GPU may differ by from double precision on the CPU: estimates in units of pixels
-/// ([-1, 1]), entropies in nats. `tests/emulator` allows the same.
-const MEAN: f64 = 2e-4;
-const ENTROPY: f64 = 1e-3;
-/// Votes of a whole image add up, and so do their errors: the attention machine is allowed so many times as much.
-const SHARED: f64 = 5.0;
-/// Distances of patches that differ by less, absolutely or as a share, are equal in single precision.
-const TIE: f64 = 2e-5;
 
 /// Smooth images: a few waves and some noise.
 fn images(shape: ImageShape, n: usize, seed: u64) -> TrainingImages {
@@ -99,7 +91,7 @@ pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
             for &k in sides.iter().filter(|k| **k <= shape.height.min(shape.width)) {
                 let spec = fixed(kind.clone(), k);
                 let is_shared = matches!(kind, MachineKind::Attention { .. });
-                let allowed = if is_shared { SHARED } else { 1.0 };
+                let allowed = if is_shared { SHARED_FACTOR } else { 1.0 };
                 let (mut mean, mut entropy, mut moved) = (0.0_f64, 0.0_f64, 0);
                 let mut failure = None;
                 for t in [0.05, 0.5, 0.95] {
@@ -129,12 +121,12 @@ pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
                 }
                 checks.push(Check {
                     name: format!("{} k={k} {shape}", spec.column()),
-                    passed: mean < allowed * MEAN && entropy < allowed * ENTROPY && moved == 0 && failure.is_none(),
+                    passed: mean < allowed * ESTIMATE && entropy < allowed * ENTROPY_NATS && moved == 0 && failure.is_none(),
                     detail: format!(
                         "mean {mean:.1e} (< {:.0e}), entropy {entropy:.1e} (< {:.0e}), provenance is a farther \
                          patch at {moved} of {} pixels{}",
-                        allowed * MEAN,
-                        allowed * ENTROPY,
+                        allowed * ESTIMATE,
+                        allowed * ENTROPY_NATS,
                         9 * shape.n_pixels(),
                         failure.map_or(String::new(), |words| format!("; {words}")),
                     ),
@@ -168,7 +160,9 @@ fn farther(
         let places = number * shape.n_pixels()..(number + 1) * shape.n_pixels();
         let pairs = found.provenance[places.clone()].iter().zip(&expected.provenance[places]);
         let is_farther = |(p, (found, expected)): (usize, (&Provenance, &Provenance))| {
-            found != expected && distance(*found, p) > distance(*expected, p) * (1.0 + TIE) + TIE
+            found != expected
+                && distance(*found, p)
+                    > distance(*expected, p) * (1.0 + EQUAL_DISTANCES) + EQUAL_DISTANCES
         };
         pairs.enumerate().filter(|pair| is_farther(*pair)).count()
     };

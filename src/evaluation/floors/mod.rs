@@ -7,6 +7,7 @@
 //! floors_file             the floors of one run, on disk
 //! network_error_by_level  a network's error beside the floor of its class
 //! floors_of_trained_run   all of it for a trained run
+//! floors_chart            errors and floors by noise level, as a picture
 //! ```
 //!
 //! A network of a given class (local, equivariant) cannot have a smaller expected error on its training images than the
@@ -19,6 +20,7 @@ pub mod floor_machines;
 pub mod floors_file;
 pub mod network_error_by_level;
 pub mod floors_of_trained_run;
+pub(super) mod floors_chart;
 
 pub use floor_machines::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
 pub use floors_file::RunFloors;

@@ -61,6 +61,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "machine_rates": machine_rates,
         "mosaics": comparison.mosaics,
         "over_training": context.over_training,
+        "interventions": context.interventions,
         "attention_entropy_nats": comparison.attention.as_ref().and_then(|sum| sum.mean_nats()),
         "attention": report.attention,
     })

@@ -4,6 +4,7 @@ use crate::runs::seen_held_out_seeds;
 use std::ops::Range;
 
 use super::controls_section;
+use super::interventions_section;
 use super::machine_settings_caption;
 use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
@@ -25,6 +26,7 @@ pub fn page(report: &Report<'_>) -> String {
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
     text += &over_training_section::section(context.over_training);
+    text += &interventions_section::section(context.interventions);
     if let Some(attention) = &report.attention {
         text += &attention_table(attention);
     }

@@ -9,6 +9,7 @@
 pub mod controls_section;
 pub mod clamp_section;
 mod over_training_section;
+mod interventions_section;
 pub mod report_figures;
 mod machine_settings_caption;
 mod csv;
@@ -18,5 +19,5 @@ mod charts;
 pub mod report_samples;
 pub mod report_files;
 
-pub use report_figures::{Report, ReportContext};
+pub use report_figures::{NetworkMeasurements, Report, ReportContext};
 pub use report_samples::NetworkSamples;

@@ -14,6 +14,7 @@ use crate::evaluation::calibration::Calibration;
 use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::final_comparison_of_a_run::Comparison;
 use crate::evaluation::floors::NetworkFloors;
+use crate::evaluation::interventions::InterventionFigures;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::novelty_by_chance::novelty_by_chance;
 use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
@@ -35,6 +36,8 @@ pub struct ReportContext<'a> {
     pub floors: Option<&'a NetworkFloors>,
     /// The network's checkpoints, in order of training; empty if they were not looked at.
     pub over_training: &'a [CheckpointFigures],
+    /// What changes of attention do, if any were made.
+    pub interventions: Option<&'a InterventionFigures>,
     /// The share of the rule's arrangements that are novel; `None` without a rule.
     pub novel_by_chance: Option<Interval>,
     /// Training steps done: fewer than planned if training ended early.
@@ -48,6 +51,14 @@ pub struct ReportContext<'a> {
     pub seen_seeds: Vec<Range<u64>>,
 }
 
+/// What is measured about a network besides its samples.
+#[derive(Clone, Copy)]
+pub struct NetworkMeasurements<'a> {
+    pub floors: Option<&'a NetworkFloors>,
+    pub over_training: &'a [CheckpointFigures],
+    pub interventions: Option<&'a InterventionFigures>,
+}
+
 impl<'a> ReportContext<'a> {
     /// The context of a comparison of a run's network with the machines of `machine_set`.
     ///
@@ -59,8 +70,7 @@ impl<'a> ReportContext<'a> {
         calibration: Option<&'a Calibration>,
         final_loss: Option<f64>,
         loss_by_level: &'a LossByLevel,
-        floors: Option<&'a NetworkFloors>,
-        over_training: &'a [CheckpointFigures],
+        measured: NetworkMeasurements<'a>,
     ) -> Result<Self> {
         let Trained { run, experiment, .. } = trained;
         let novel_by_chance = match &trained.judge {
@@ -74,8 +84,9 @@ impl<'a> ReportContext<'a> {
             machines: machine_set.machines().cloned().collect(),
             final_loss,
             loss_by_level,
-            floors,
-            over_training,
+            floors: measured.floors,
+            over_training: measured.over_training,
+            interventions: measured.interventions,
             n_steps: trained.step,
             device: trained.device.clone(),
             n_parameters: trained.network.network().n_parameters(),

@@ -4,8 +4,11 @@ use std::io;
 use std::path::Path;
 
 use super::report_figures::{Report, SHEET_ROWS};
-use super::{charts, controls_section, csv, json, markdown, over_training_section, report_samples};
-use crate::evaluation::floors_chart::FloorsChart;
+use super::{
+    charts, controls_section, csv, interventions_section, json, markdown, over_training_section,
+    report_samples,
+};
+use crate::evaluation::floors::floors_chart::FloorsChart;
 use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
@@ -39,6 +42,12 @@ impl Report<'_> {
             put("copies_over_training.csv", over_training_section::copies_csv(over_training))?;
             let panels = over_training_section::panels(over_training);
             let path = folder.join("over_training.png");
+            png_charts::write(&panels, 2, &path).map_err(io::Error::other)?;
+        }
+        if let Some(found) = self.context.interventions {
+            put("interventions.csv", interventions_section::csv(found))?;
+            let panels = interventions_section::panels(found);
+            let path = folder.join("interventions.png");
             png_charts::write(&panels, 2, &path).map_err(io::Error::other)?;
         }
         let charts = charts::panels(self);

@@ -153,6 +153,13 @@ impl MachineSet {
         &self.dictionaries
     }
 
+    /// The machine of this name over the training images of each class; `None` if it is not there or needs the network's
+    /// attention maps.
+    pub fn of_classes(&self, name: &str) -> Option<Vec<Machine>> {
+        let entry = self.entries.iter().find(|entry| entry.machine.name == name)?;
+        (!entry.ready.is_empty()).then(|| entry.ready.clone())
+    }
+
     /// Every machine for one noise seed, with its name; `recorded` holds the network's attention maps along its
     /// trajectory from that seed.
     ///

@@ -3,7 +3,7 @@
 use super::run_results::RunResults;
 use super::verdict_of_finding::Reading;
 use super::{
-    ablations, attention_variants, consistency, copying, locality, memorisation,
+    ablations, attention_variants, consistency, copying, interventions, locality, memorisation,
     which_theory_predicts_which_network,
 };
 use crate::config::{Analysis, Margins};
@@ -16,6 +16,7 @@ pub fn read(analysis: Analysis, margins: &Margins, runs: &[RunResults]) -> Readi
         Analysis::Ablations => ablations::read(runs, margins),
         Analysis::AttentionVariants => attention_variants::read(runs, margins),
         Analysis::Locality => locality::read(runs),
+        Analysis::Interventions => interventions::read(runs, margins),
         Analysis::Copying => copying::read(runs, margins),
         Analysis::Memorisation => memorisation::read(runs),
     }

@@ -19,6 +19,7 @@ mod ablations;
 mod attention_variants;
 mod locality;
 mod copying;
+mod interventions;
 mod memorisation_times;
 mod memorisation_growth;
 mod memorisation_tables;

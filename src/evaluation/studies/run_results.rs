@@ -11,6 +11,7 @@ use crate::config::Arm;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::copies_and_mosaics::MosaicFigures;
+use crate::evaluation::interventions::InterventionFigures;
 use crate::evaluation::report::report_samples::NetworkSamples;
 use crate::runs::run_dir::RunDir;
 
@@ -34,6 +35,8 @@ pub struct RunResults {
     pub samples: Option<NetworkSamples>,
     /// The network's checkpoints, in order of training; empty if they were not looked at.
     pub over_training: Vec<CheckpointFigures>,
+    /// What changes of attention do, if any were made.
+    pub interventions: Option<InterventionFigures>,
 }
 
 impl RunResults {
@@ -70,6 +73,7 @@ impl RunResults {
             mosaics: mosaics.unwrap_or_default(),
             samples: NetworkSamples::read(&folder),
             over_training,
+            interventions: serde_json::from_value(report["interventions"].clone()).ok(),
             report,
         })
     }

@@ -64,7 +64,16 @@ pub fn weights(qkv: &Tensor) -> Result<Tensor> {
 ///
 /// If the shapes of `weights` and `qkv` do not fit, or a tensor operation fails.
 pub fn mix(weights: &Tensor, qkv: &Tensor) -> Result<Tensor> {
-    part(qkv, 2)?.matmul(&weights.transpose(2, 3)?.contiguous()?)
+    mix_values(weights, &part(qkv, 2)?)
+}
+
+/// Values [B, heads, D, P] mixed by weights [B, heads, P, P]: [B, heads, D, P].
+///
+/// # Errors
+///
+/// As [`mix`].
+pub fn mix_values(weights: &Tensor, values: &Tensor) -> Result<Tensor> {
+    values.matmul(&weights.transpose(2, 3)?.contiguous()?)
 }
 
 /// Queries (0), keys (1) or values (2).

@@ -4,5 +4,5 @@
 //! all runs, and everything that a read-only dashboard exports, go into the current directory. A thread of its own
 //! writes them; an export that fails leaves nothing behind.
 
-pub mod export_contents;
-pub mod export_files;
+pub mod exported_tables_and_curves;
+pub mod write_csv_text_and_png;

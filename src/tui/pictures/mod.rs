@@ -8,8 +8,8 @@ pub mod half_blocks;
 pub mod placement;
 pub mod sixel;
 pub mod kitty_and_iterm2;
-pub mod printer;
-pub mod print_one_picture;
+pub mod print_dashboard_pictures;
+pub mod print_picture_for_commands;
 
 pub use colour_depth::Depth;
 pub use placement::Placement;

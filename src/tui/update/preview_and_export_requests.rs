@@ -1,7 +1,7 @@
 //! Requests for what the screen shows and the state does not have yet, and for an export of what it shows.
 
 use super::open_run_or_warning::warn;
-use crate::tui::export::export_contents::collect;
+use crate::tui::export::exported_tables_and_curves::collect;
 use crate::tui::messages_and_effects::{Effect, RunEffect};
 use crate::tui::state::App;
 

@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::png_charts::{Marks, Panel, Series};
-use super::png_curves::{BLACK, GREY};
-use super::spread_over_runs::Spread;
 use crate::analysis::excess_over_floor::{Convergence, MeanSquaredError, counts};
 use crate::diffusion::Schedule;
+use crate::evaluation::png_charts::{Marks, Panel, Series};
+use crate::evaluation::png_curves::{BLACK, GREY};
+use crate::evaluation::spread_over_runs::Spread;
 
 /// Number of the colour of the error on held-out images and of the first floor.
 const HELD_OUT: usize = 1;

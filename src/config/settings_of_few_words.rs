@@ -2,7 +2,7 @@
 
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-use super::setting_types::Word;
+use super::value_to_rust_type::Word;
 
 /// Values of `dataset.kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Display)]

@@ -7,8 +7,7 @@ use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 
-use super::export_contents::{Content, Export, ExportedCurve, table};
-use crate::evaluation::inspect;
+use super::exported_tables_and_curves::{Content, Export, ExportedCurve};
 use crate::evaluation::inspect::pixel_picture_and_film::{film, sheet};
 use crate::evaluation::picture_text::write_labelled;
 use crate::evaluation::png_charts::{self, Marks, Panel};
@@ -55,7 +54,7 @@ impl Export {
             written.push(path);
             anyhow::Ok(())
         };
-        write(path("csv"), &csv(&self.rows()))?;
+        write(path("csv"), &csv(&self.content.rows()))?;
         write(path("txt"), &self.screen.text())?;
         let png = path("png");
         if self.draw(&png).with_context(|| format!("drawing '{}'", png.display()))? {
@@ -80,29 +79,6 @@ impl Export {
         let names = (1_u32..).map(|number| format!("{}-{number}", self.stem));
         let free = names.into_iter().find(|name| !taken.contains(name));
         free.ok_or_else(|| anyhow!("no free name like '{}' in '{}'", self.stem, folder.display()))
-    }
-
-    fn rows(&self) -> Vec<Vec<String>> {
-        match &self.content {
-            Content::Table(rows) | Content::Machine(rows, _) | Content::Samples(_, rows) => {
-                rows.clone()
-            }
-            Content::Inside(trace, at) => table(
-                &inspect::pixel_table::HEAD,
-                inspect::pixel_table::rows(trace, *at).into_iter().map(Vec::from),
-            ),
-            Content::Charts(curves) => {
-                let rows = curves.iter().flat_map(|curve| {
-                    let (run, name) = (&curve.run, &curve.name);
-                    let what = curve.quantity.slug();
-                    curve.points.iter().map(move |(x, y)| {
-                        let (x, y) = (x.to_string(), y.to_string());
-                        vec![run.clone(), what.to_owned(), name.clone(), x, y]
-                    })
-                });
-                table(&["run", "quantity", "curve", "x", "value"], rows)
-            }
-        }
     }
 
     /// Draws the picture; returns false if there is nothing to draw.
@@ -191,7 +167,7 @@ mod tests {
     use super::*;
     use crate::runs::event::{Event, EventBody, Metrics};
     use crate::runs::format_versions::RUN_FORMAT;
-    use crate::tui::export::export_contents::collect;
+    use crate::tui::export::exported_tables_and_curves::collect;
     use crate::tui::screenshot::capture;
     use crate::tui::state::{App, OpenRun};
     use crate::tui::tabs::Tab;

@@ -1,8 +1,8 @@
-//! Prints one picture on a plain terminal, for commands: the terminal scrolls, and the cursor ends below the picture.
+//! `mosaic show` and others: prints one picture on a plain terminal, for commands: the terminal scrolls, and the cursor ends below the picture.
 
 use std::io::{self, Write};
 
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::{Colors, ResetColor, SetColors};
@@ -19,7 +19,7 @@ use super::sixel;
 ///
 /// # Errors
 ///
-/// If the picture cannot be encoded, or if writing to `out` (with viuer, to standard output) fails.
+/// If the picture cannot be encoded, or if writing to `out` fails.
 pub fn print_plain(
     (protocol, depth): (Protocol, Depth),
     image: &RgbImage,
@@ -39,11 +39,6 @@ pub fn print_plain(
             let image = sixel::filling(image, area, sixel::cell_size(None));
             out.write_all(sixel::encode(&image)?.as_bytes())?;
         }
-        Protocol::Blocks if depth != Depth::Sixteen => {
-            out.flush()?;
-            return print_with_viuer(image, area, depth);
-        }
-        // viuer does not support 16 colours.
         Protocol::Blocks => {
             let mut buffer = Buffer::empty(area);
             draw_blocks(depth, image, area, &mut buffer);
@@ -52,24 +47,6 @@ pub fn print_plain(
     }
     writeln!(out)?;
     out.flush()
-}
-
-/// Prints half-blocks at the cursor with viuer, whose other printers query the terminal.
-fn print_with_viuer(image: &RgbImage, area: Rect, depth: Depth) -> io::Result<()> {
-    let config = viuer::Config {
-        absolute_offset: false,
-        width: Some(area.width.into()),
-        height: Some(area.height.into()),
-        truecolor: depth == Depth::Truecolour,
-        use_kitty: false,
-        use_iterm: false,
-        ..viuer::Config::default()
-    };
-    match viuer::print(&DynamicImage::ImageRgb8(image.clone()), &config) {
-        Ok(_) => Ok(()),
-        Err(viuer::ViuError::Io(error)) => Err(error),
-        Err(error) => Err(io::Error::other(format!("printing a picture: {error}"))),
-    }
 }
 
 /// Prints cells line by line.

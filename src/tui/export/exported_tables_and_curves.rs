@@ -1,10 +1,11 @@
-//! What an export of each tab contains, collected from the state.
+//! What an export of each tab contains, collected from the state: the columns of its table, and curves.
 
 use std::sync::Arc;
 
 use crate::config::SettingEntry;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::inspect::pixel_picture_and_film::At;
+use crate::evaluation::inspect::pixel_table;
 use crate::hardware::system_load::Reading;
 use crate::runs::preview_files::{NETWORK, Preview};
 use crate::runs::runs_dir::RunSummary;
@@ -40,6 +41,29 @@ pub enum Content {
     Inside(Arc<Trace>, At),
     /// Rows of readings of this computer, and processor and memory use in percent for the picture.
     Machine(Vec<Vec<String>>, Vec<[f64; 2]>),
+}
+
+impl Content {
+    /// The table in the CSV file, the head first.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        match self {
+            Self::Table(rows) | Self::Machine(rows, _) | Self::Samples(_, rows) => rows.clone(),
+            Self::Inside(trace, at) => {
+                table(&pixel_table::HEAD, pixel_table::rows(trace, *at).into_iter().map(Vec::from))
+            }
+            Self::Charts(curves) => {
+                let rows = curves.iter().flat_map(|curve| {
+                    let (run, name) = (&curve.run, &curve.name);
+                    let what = curve.quantity.slug();
+                    curve.points.iter().map(move |(x, y)| {
+                        let (x, y) = (x.to_string(), y.to_string());
+                        vec![run.clone(), what.to_owned(), name.clone(), x, y]
+                    })
+                });
+                table(&["run", "quantity", "curve", "x", "value"], rows)
+            }
+        }
+    }
 }
 
 /// One curve with all of its points.
@@ -223,7 +247,7 @@ fn field(value: Option<impl ToString>) -> String {
 }
 
 /// Rows after their head.
-pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
     let head = head.iter().map(|name| (*name).to_owned()).collect();
     std::iter::once(head).chain(rows).collect()
 }
