@@ -15,7 +15,8 @@ use super::stdout_or_stderr::words_beside;
 use crate::console;
 use crate::diffusion::attention_entropy::row_entropy;
 use crate::evaluation::inspect::pixel_picture_and_film::{At, film, sheet};
-use crate::evaluation::inspect::{Trace, path_of, record_trace};
+use crate::evaluation::inspect::{Trace, path_of, path_of_changed, record_trace};
+use crate::evaluation::interventions::ChangeByHand;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::files::{check_output, is_same_output, is_stdout};
 use crate::runs::seen_held_out_seeds;
@@ -39,6 +40,10 @@ pub struct InspectArgs {
     /// Sampling step; 1 is the last and cleanest [default: the middle step].
     #[arg(long, value_name = "I")]
     pub step: Option<usize>,
+    /// Sample network and attention-optimal once more with changed attention: uniform, identity, logits:FACTOR, seed:N (the
+    /// maps of noise seed N) or other (the theory's maps in the network, and the reverse); for a range of t with @LOW..HIGH.
+    #[arg(long, value_name = "MAPS[@LOW..HIGH]")]
+    pub change: Option<ChangeByHand>,
     /// Picture of the pixel's attention and provenance.
     #[arg(long, value_name = "FILE.png")]
     pub out: Option<PathBuf>,
@@ -81,9 +86,12 @@ pub fn run(paths: &LabPaths, args: &InspectArgs) -> Result<()> {
     let seeds = args.seed..args.seed.saturating_add(1);
     seen_held_out_seeds::record(&run.dir, trained.experiment.noise_seed, &seeds, "inspect")
         .context("recording the seed as seen")?;
-    let trace = record_trace(&trained, args.seed, &stop)?;
+    let trace = record_trace(&trained, args.seed, args.change.as_ref(), &stop)?;
     let at = place_of(&trace, args)?;
-    let path = path_of(&run.dir, args.seed);
+    let path = match &args.change {
+        Some(change) => path_of_changed(&run.dir, args.seed, &change.slug()),
+        None => path_of(&run.dir, args.seed),
+    };
     trace.write(&path)?;
     let outputs = args.out.iter().chain(&args.film).map(PathBuf::as_path);
     let way = path.display().to_string();

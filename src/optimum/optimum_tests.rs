@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::diffusion::{DenoiseError, Denoiser, NoiseLevel, Schedule};
+use crate::diffusion::{Attending, AttentionMaps, DenoiseError, Denoiser, NoiseLevel, Schedule};
 use crate::image::{ImageBatch, ImageShape};
 use crate::optimum::CachedSolver;
 use crate::optimum::cached_solver::Watcher;
@@ -150,6 +150,17 @@ fn the_machine_commutes_with_circular_shifts_and_its_attention_sums_to_one() {
     for row in maps.weights().chunks_exact(64) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
     }
+    // With its own maps, the estimate is its own; with those of another image, another one.
+    assert_eq!(machine.own_maps(&noisy, level()).unwrap().unwrap(), maps);
+    let own = machine.denoise_with_maps(&noisy, level(), &maps).unwrap();
+    assert!(largest_gap(&own.x0, &first.x0) < 1e-5);
+    let mut exchanged = maps.slice(1, 1).weights().to_vec();
+    exchanged.extend_from_slice(maps.slice(0, 1).weights());
+    let exchanged = AttentionMaps::new(2, 64, exchanged);
+    let other = machine.denoise_with_maps(&noisy, level(), &exchanged).unwrap();
+    assert!(largest_gap(&other.x0, &first.x0) > 1e-3);
+    let refused = machine.denoise_with_maps(&noisy, level(), &maps.slice(0, 1)).unwrap_err();
+    assert!(refused.to_string().contains("'1 images"), "{refused}");
 }
 
 #[test]

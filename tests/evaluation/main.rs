@@ -10,6 +10,7 @@ mod checkpoints;
 #[expect(dead_code, reason = "no run goes on beside these tests")]
 mod common;
 mod floors;
+mod interventions;
 mod mosaics;
 mod plain;
 mod reports;

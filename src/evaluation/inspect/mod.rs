@@ -6,6 +6,8 @@
 //! scrub through it; [`pixel_picture_and_film`] draws it, [`pixel_table`] lists its figures.
 
 pub mod trace;
+mod recorded_steps;
+mod record_changed_attention;
 pub mod record_trace;
 pub mod trace_file;
 pub mod pixel_picture_and_film;
@@ -15,4 +17,4 @@ mod trace_for_tests;
 
 pub use record_trace::record_trace;
 pub use trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
-pub use trace_file::{TraceError, is_current, path_of};
+pub use trace_file::{TraceError, is_current, path_of, path_of_changed};

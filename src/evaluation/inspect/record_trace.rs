@@ -3,13 +3,13 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
-use half::f16;
 
-use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
+use super::record_changed_attention::record_changed;
+use super::recorded_steps::{Steps, singles, to_itself};
+use super::trace::{Actor, N_LEADING, PosteriorTrace, Trace};
 use crate::dataset::Dataset;
-use crate::diffusion::{
-    AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior, SampleStep,
-};
+use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior};
+use crate::evaluation::interventions::ChangeByHand;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop_flag::check_stop;
@@ -22,11 +22,17 @@ use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::patch_pools_ls_els_bbels::Border;
 use crate::theory::{AttentionProvider, Machine, RecordedAttention};
 
-/// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them.
+/// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them; and with the
+/// network and `attention-optimal` once more under a change of their attention.
 ///
 /// # Errors
-/// If the run's calibration cannot be used, a denoiser fails, or `stop` is set.
-pub fn record_trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<Trace> {
+/// If the run's calibration cannot be used, a denoiser fails, the change cannot be made, or `stop` is set.
+pub fn record_trace(
+    trained: &Trained,
+    seed: u64,
+    change: Option<&ChangeByHand>,
+    stop: &AtomicBool,
+) -> Result<Trace> {
     let ddim = trained.machine_set.ddim();
     let path = trained.run.calibration_path();
     let machine_set = trained.machine_set.with_saved_calibration(&path, ddim.n_steps)?;
@@ -42,6 +48,15 @@ pub fn record_trace(trained: &Trained, seed: u64, stop: &AtomicBool) -> Result<T
         let actor = record_machine(&name, &machine, ddim, &noise, recorded.as_ref(), stop)
             .with_context(|| format!("sampling '{name}'"))?;
         actors.push(actor);
+    }
+    if let Some(change) = change {
+        actors.extend(record_changed(
+            trained,
+            &machine_set,
+            (&network, seed, &noise),
+            change,
+            stop,
+        )?);
     }
     Ok(Trace {
         run: trained.run.id(),
@@ -145,13 +160,6 @@ fn without_attention(machine: &Machine, class: &AttentionClass) -> Result<Machin
     Ok(local.with_posterior(false))
 }
 
-/// Maps of one image of `n` pixels in which every pixel attends to itself.
-fn to_itself(heads: usize, n: usize) -> AttentionMaps {
-    let one = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 });
-    let all: Vec<f32> = one.collect();
-    AttentionMaps::new(heads, n, all.repeat(heads))
-}
-
 impl PosteriorTrace {
     /// Puts the posterior of a cleaner step before those that are there.
     fn prepend(&mut self, posterior: &Posterior) {
@@ -215,39 +223,4 @@ fn leading(
         }
     }
     Ok(Some((numbers, weights)))
-}
-
-/// The steps of a trajectory, which is sampled from noise to image and kept in reverse order.
-#[derive(Default)]
-struct Steps {
-    states: Vec<Vec<f32>>,
-    x0: Vec<Vec<f32>>,
-    maps: Vec<AttentionMaps>,
-}
-
-impl Steps {
-    fn push(&mut self, step: &SampleStep<'_>, maps: Option<&AttentionMaps>) {
-        self.states.push(singles(step.state));
-        self.x0.push(singles(&step.denoised.x0));
-        self.maps.extend(maps.cloned());
-    }
-
-    fn into_actor(self, name: &str, sample: &ImageBatch) -> Actor {
-        let n_heads = self.maps.first().map_or(0, AttentionMaps::n_heads);
-        let weights = self.maps.iter().rev().flat_map(|maps| maps.weights());
-        let weights: Vec<f16> = weights.map(|weight| f16::from_f32(*weight)).collect();
-        Actor {
-            name: name.to_owned(),
-            states: self.states.into_iter().rev().flatten().collect(),
-            x0: self.x0.into_iter().rev().flatten().collect(),
-            without_attention: Vec::new(),
-            sample: singles(sample),
-            maps: (n_heads > 0).then_some(AttentionTrace { n_heads, weights }),
-            posterior: None,
-        }
-    }
-}
-
-fn singles(batch: &ImageBatch) -> Vec<f32> {
-    batch.values().iter().map(|v| *v as f32).collect()
 }

@@ -33,6 +33,11 @@ pub fn path_of(run: &RunDir, seed: u64) -> PathBuf {
     run.path().join("traces").join(format!("seed-{seed}.safetensors"))
 }
 
+/// The path of the trace of a noise seed under a change of attention.
+pub fn path_of_changed(run: &RunDir, seed: u64, change: &str) -> PathBuf {
+    run.path().join("traces").join(format!("seed-{seed}-{change}.safetensors"))
+}
+
 /// Whether the trace of a noise seed is newer than the run's checkpoints and calibration.
 pub fn is_current(run: &RunDir, seed: u64) -> bool {
     let time = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();

@@ -55,10 +55,28 @@ pub fn turned(batch: &ImageBatch, by: usize) -> ImageBatch {
     all
 }
 
-/// A denoiser with changed attention.
+/// A range of t: above the one end, up to the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    pub above: f64,
+    pub up_to: f64,
+}
+
+impl Window {
+    /// Every step of sampling.
+    pub const ALL: Self = Self { above: 0.0, up_to: 1.0 };
+
+    fn holds(self, level: NoiseLevel) -> bool {
+        // Times of steps are rounded.
+        level.t > self.above + 1e-9 && level.t <= self.up_to + 1e-9
+    }
+}
+
+/// A denoiser with changed attention. Its estimates come with the maps in place of its own.
 pub struct ChangedAttention<'a> {
     pub denoiser: &'a dyn Attending,
     pub maps: NewMaps<'a>,
+    pub window: Window,
 }
 
 impl ChangedAttention<'_> {
@@ -100,8 +118,14 @@ impl ChangedAttention<'_> {
 
 impl Denoiser for ChangedAttention<'_> {
     fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
+        if !self.window.holds(level) {
+            return self.denoiser.denoise(x, level);
+        }
         match self.maps(x, level)? {
-            Some(maps) => self.denoiser.denoise_with_maps(x, level, &maps),
+            Some(maps) => {
+                let denoised = self.denoiser.denoise_with_maps(x, level, &maps)?;
+                Ok(Denoised { attention: Some(maps), ..denoised })
+            }
             None => self.denoiser.denoise(x, level),
         }
     }
@@ -191,7 +215,7 @@ mod tests {
 
     fn changed(maps: NewMaps<'_>, x: &[f64], t: f64) -> Vec<f64> {
         let denoiser = Mean::new();
-        let changed = ChangedAttention { denoiser: &denoiser, maps };
+        let changed = ChangedAttention { denoiser: &denoiser, maps, window: Window::ALL };
         changed.denoise(&batch(x), Schedule::Cosine.level(t)).unwrap().x0.into_values()
     }
 
@@ -227,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_takes_its_upper_end_and_not_its_lower_one() {
+        let denoiser = Mean::new();
+        let window = Window { above: 0.3, up_to: 0.6 };
+        let changed = ChangedAttention { denoiser: &denoiser, maps: NewMaps::Identity, window };
+        let x = batch(&[0.0, 1.0]);
+        for (t, is_changed) in [(0.3, false), (0.35, true), (0.6, true), (0.65, false)] {
+            let found = changed.denoise(&x, Schedule::Cosine.level(t)).unwrap();
+            assert_eq!(found.x0.values() == x.values(), is_changed, "{t}");
+            assert_eq!(found.attention.is_some(), is_changed, "{t}");
+        }
+    }
+
+    #[test]
     fn maps_along_another_trajectory_are_those_of_its_state_at_the_same_time() {
         let mut recorded = RecordedStates::default();
         for (t, value) in [(0.8, 5.0), (0.4, 7.0)] {
@@ -237,7 +274,8 @@ mod tests {
         // Image 0 gets the maps of image 1, which attend to the second pixel; image 1 those of image 0, which are uniform.
         check(&changed(NewMaps::Along(&turned), &x, 0.45), &[1.0, 1.0, 4.0, 4.0]);
         let denoiser = Mean::new();
-        let changed = ChangedAttention { denoiser: &denoiser, maps: NewMaps::Along(&recorded) };
+        let maps = NewMaps::Along(&recorded);
+        let changed = ChangedAttention { denoiser: &denoiser, maps, window: Window::ALL };
         changed.denoise(&batch(&x), Schedule::Cosine.level(0.45)).unwrap();
         assert_eq!(*denoiser.asked.lock().unwrap(), [7.0]);
     }

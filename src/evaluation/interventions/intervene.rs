@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
-use super::changed_attention::{ChangedAttention, NewMaps, RecordedStates, turned};
+use super::changed_attention::{ChangedAttention, NewMaps, RecordedStates, Window, turned};
 use super::denoiser_of_classes::MachineOfClasses;
 use super::intervention_figures::{
     Change, ChangeFigures, CriticalTime, InterventionFigures, PerSeed, of_interval,
@@ -89,7 +89,8 @@ impl Trained {
         let mut changes = Vec::new();
         let mut critical_times = Vec::new();
         let subjects = [(&of_network, &of_theory), (&of_theory, &of_network)];
-        let n_changes: usize = subjects.iter().map(|(subject, _)| n_changes(subject)).sum();
+        let n_changes: usize =
+            subjects.iter().map(|(subject, other)| setup.n_changes(subject, other)).sum();
         for (subject, other) in subjects {
             let mut done = |row: ChangeFigures| {
                 changes.push(row);
@@ -106,11 +107,6 @@ impl Trained {
             critical_times,
         }))
     }
-}
-
-fn n_changes(subject: &Subject<'_>) -> usize {
-    let of_attention = if subject.attends { 5 + 2 * (N_THRESHOLDS - 1) + 2 } else { 0 };
-    1 + of_attention + (N_THRESHOLDS - 1) + N_THRESHOLDS
 }
 
 impl Setup<'_> {
@@ -137,17 +133,22 @@ impl Setup<'_> {
         Ok((states, samples))
     }
 
-    /// The step whose t is nearest to threshold `i` of [`N_THRESHOLDS`].
-    fn step_of(&self, i: usize) -> usize {
-        ((i * self.ddim.n_steps) as f64 / N_THRESHOLDS as f64).round() as usize
-    }
-
-    /// Thresholds from `first` to `last` as steps of their own, with their t.
-    fn thresholds(&self, last: usize) -> Vec<(usize, f64)> {
+    /// Steps whose t are nearest to the thresholds between the ends, with their t.
+    fn thresholds(&self) -> Vec<(usize, f64)> {
+        let n_steps = self.ddim.n_steps;
+        let step = |i: usize| ((i * n_steps) as f64 / N_THRESHOLDS as f64).round() as usize;
         let mut steps: Vec<usize> =
-            (1..=last).map(|i| self.step_of(i)).filter(|s| *s > 0).collect();
+            (1..N_THRESHOLDS).map(step).filter(|step| (1..n_steps).contains(step)).collect();
         steps.dedup();
         steps.into_iter().map(|step| (step, self.ddim.level(step).t)).collect()
+    }
+
+    /// The number of changes of a subject.
+    fn n_changes(&self, subject: &Subject<'_>, other: &Subject<'_>) -> usize {
+        let n = self.thresholds().len();
+        let whole = if other.attends { 5 } else { 4 };
+        let of_attention = if subject.attends { whole + 2 * (n + 1) } else { 0 };
+        1 + of_attention + n + (n + 1)
     }
 
     /// Samples of `denoiser` from the states of others at `step`.
@@ -209,7 +210,8 @@ impl Setup<'_> {
             changes.insert(1, (Change::OthersMaps, maps, Some(&other.samples)));
         }
         for (change, maps, influence) in changes {
-            let changed = ChangedAttention { denoiser: subject.denoiser, maps };
+            let changed =
+                ChangedAttention { denoiser: subject.denoiser, maps, window: Window::ALL };
             let stopped = &mut |_: crate::diffusion::SampleStep<'_>| check_stop(self.stop);
             let samples = self.ddim.sample(&changed, &self.noise, stopped)?;
             done(self.judged(&samples, subject, influence).figures(subject.name, change, None));
@@ -224,7 +226,11 @@ impl Setup<'_> {
         own: &PerSeed,
         done: &mut dyn FnMut(ChangeFigures),
     ) -> Result<Vec<CriticalTime>, DenoiseError> {
-        let uniform = ChangedAttention { denoiser: subject.denoiser, maps: NewMaps::Uniform };
+        let uniform = ChangedAttention {
+            denoiser: subject.denoiser,
+            maps: NewMaps::Uniform,
+            window: Window::ALL,
+        };
         let (states, samples) = self.recorded(&uniform)?;
         let everywhere = self.judged(&samples, subject, None);
         let mut times = Vec::new();
@@ -235,7 +241,7 @@ impl Setup<'_> {
             if is_above {
                 done(everywhere.figures(subject.name, change, Some(0.0)));
             }
-            for (step, t) in self.thresholds(N_THRESHOLDS - 1) {
+            for (step, t) in self.thresholds() {
                 let samples = match is_above {
                     true => self.continued(step, &states, subject.denoiser)?,
                     false => self.continued(step, &subject.states, &uniform)?,
@@ -269,7 +275,7 @@ impl Setup<'_> {
     ) -> Result<CriticalTime, DenoiseError> {
         let of_other = self.judged(&other.samples, subject, Some(&other.samples));
         let mut curve = vec![(0.0, of_other)];
-        for (step, t) in self.thresholds(N_THRESHOLDS - 1) {
+        for (step, t) in self.thresholds() {
             let samples = self.continued(step, &other.states, subject.denoiser)?;
             let found = self.judged(&samples, subject, Some(&other.samples));
             done(found.figures(subject.name, Change::OtherAbove, Some(t)));
@@ -289,7 +295,8 @@ impl Setup<'_> {
     ) -> Result<Vec<CriticalTime>, DenoiseError> {
         let mut curve = Vec::new();
         let batch = (self.seeds.first(), self.seeds.len());
-        for (step, t) in self.thresholds(N_THRESHOLDS) {
+        let end = (self.ddim.n_steps, 1.0);
+        for (step, t) in self.thresholds().into_iter().chain([end]) {
             let state = subject.states.at(self.ddim.level(step)).unwrap_or(&self.noise);
             let branch = |which: u64| {
                 let mut noise = |index: usize| {
