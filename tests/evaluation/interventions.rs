@@ -132,11 +132,11 @@ fn a_change_by_hand_is_traced_beside_the_unchanged_sample() {
     let run = train(&lab, "els");
     let name = run.id();
     let said = printed(&lab, &["inspect", &name, "--seed", "3", "--change", "identity@0.5..1"]);
-    assert!(said.contains("network, identity maps, 0.5 < t <= 1: x0hat"), "{said}");
+    assert!(said.contains("network with identity maps at 0.5 < t <= 1: x0hat"), "{said}");
     assert!(!path_of(&run, 3).exists(), "the seed's own trace is another file");
     let trace = Trace::read(&path_of_changed(&run, 3, "identity-0.5-1")).unwrap();
     let find = |name: &str| trace.actors.iter().find(|actor| actor.name == name).unwrap();
-    let (own, changed) = (find("network"), find("network, identity maps, 0.5 < t <= 1"));
+    let (own, changed) = (find("network"), find("network with identity maps at 0.5 < t <= 1"));
     let n = trace.shape.n_pixels();
     let maps = changed.maps.as_ref().unwrap();
     for index in 0..trace.n_steps() {

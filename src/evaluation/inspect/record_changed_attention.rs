@@ -77,7 +77,7 @@ pub(super) fn record_changed(
             steps.push(&step, Some(&maps.unwrap_or_else(none)));
             check_stop(stop)
         })?;
-        Ok(steps.into_actor(&format!("{name}, {change}"), &samples))
+        Ok(steps.into_actor(&format!("{name} with {change}"), &samples))
     };
     let found: Result<Vec<Actor>, DenoiseError> = subjects.into_iter().map(record).collect();
     found.with_context(|| format!("sampling seed {seed} with {change}"))

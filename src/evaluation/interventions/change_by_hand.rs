@@ -85,7 +85,7 @@ impl fmt::Display for ChangeByHand {
         }?;
         match self.window {
             Window::ALL => Ok(()),
-            Window { above, up_to } => write!(f, ", {above} < t <= {up_to}"),
+            Window { above, up_to } => write!(f, " at {above} < t <= {up_to}"),
         }
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!("seed:12@0..0.5".parse(), of(ChosenMaps::Seed(12), 0.0, 0.5));
         assert_eq!("other".parse::<ChangeByHand>().unwrap().slug(), "maps-of-other");
         let words = "identity@0.5..1".parse::<ChangeByHand>().unwrap().to_string();
-        assert_eq!(words, "identity maps, 0.5 < t <= 1");
+        assert_eq!(words, "identity maps at 0.5 < t <= 1");
     }
 
     #[test]
