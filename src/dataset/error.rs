@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file_kind::FileKind;
+use crate::files::file_kind::FileKind;
 
 /// Maximum number of unusable files named in an error; the rest are counted.
 const NAMED: usize = 5;

@@ -8,10 +8,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::file_kind::FileKind;
 use super::ignored_system_files::entries;
 use super::left_out_images::{LeftOut, MISNAMED, OTHER, UNREAD};
-use super::read_or_map_file::special_kind;
+use crate::files::file_kind::FileKind;
+use crate::files::read_or_map_file::special_kind;
 
 /// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;

@@ -16,9 +16,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::file_kind::FileKind;
 use super::jpeg_completeness;
 use super::picture_metadata::Metadata;
+use crate::files::file_kind::FileKind;
 
 /// Maximum size in bytes of a decoded image: 180 million grey pixels, or 60 million in three 16-bit channels.
 const DECODED_MAX: u64 = 512 << 20;
