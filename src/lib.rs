@@ -8,11 +8,12 @@
 //! | module | purpose |
 //! | --- | --- |
 //! | [`allocator`] | the program's memory allocator, with a report when memory is exhausted |
-//! | [`files`] | atomic replacement of files, outputs at paths chosen by the user |
+//! | [`files`] | atomic replacement of files, outputs at paths chosen by the user, kinds of files |
 //! | [`console`] | safe text output to terminals; detection of a terminal's limitations |
 //! | [`simd`] | SIMD vectors of the host, and the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
+//! | [`arrays`] | files of arrays by name: NumPy's and safetensors |
 //! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
 //! | [`hardware`] | resources of this computer: processors, memory, disks, GPUs, their driver, the system's limits |
@@ -71,6 +72,7 @@ pub mod console;
 pub mod simd;
 pub mod image;
 pub mod random;
+pub mod arrays;
 pub mod dataset;
 pub mod diffusion;
 pub mod hardware;

@@ -1,4 +1,4 @@
-//! `data ls` and `data show`: the training images of experiments, and of paths.
+//! `data ls`, `data show` and `data export`: the training images of experiments, and of paths.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
+use super::data_export::{self, ExportArgs};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::stdout_or_stderr::words_beside;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment_name::ExperimentName;
 use crate::console;
-use crate::dataset::cifar;
+use crate::dataset::{array_images, cifar, parquet_images};
 use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::files::{check_output, is_stdout};
 use crate::image::{contact_sheet, picture_file};
@@ -38,6 +39,8 @@ pub enum DataCommand {
         #[arg(long, default_value_t = 16)]
         images: usize,
     },
+    /// Write a data set to a .npz or .safetensors file, which is read with dataset.kind = 'arrays'.
+    Export(ExportArgs),
 }
 
 /// Lists the data sets of the experiments, or describes one.
@@ -65,45 +68,76 @@ pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
             }
         }
         DataCommand::Show { dataset, settings, out, images } => {
-            if let Some(path) = out {
-                check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
-                if picture_file::format_of(path).is_none() {
-                    bail!("'{}' must end in .png or .jpg", path.display());
-                }
-            }
-            // A picture on stdout must not be mixed with text.
-            let mut words: Box<dyn Write> = match out.as_deref().is_some_and(is_stdout) {
-                true => words_beside(out.iter().map(PathBuf::as_path)),
-                false => Box::new(stdout),
-            };
-            let (_, mut experiment) = experiment_over(paths, dataset)?;
-            experiment.set_pairs(settings)?;
-            experiment.check().context("checking the settings")?;
-            let dataset = open_dataset(&experiment)?;
-            writeln!(
-                words,
-                "{}: {} images of {}",
-                console::line(&dataset.name),
-                dataset.len(),
-                dataset.shape()
-            )?;
-            if let Some(labels) = dataset.labels() {
-                writeln!(words, "{}", label_range(labels))?;
-            }
-            let judged = match Judge::new(&dataset) {
-                Some(_) => "samples can be judged (the set has a rule)",
-                None => "samples cannot be judged (the set has no rule)",
-            };
-            writeln!(words, "{judged}")?;
-            for notice in dataset.notices() {
-                writeln!(words, "warning: {notice}")?;
-            }
-            if let Some(path) = out {
-                let batch = dataset.batch(0, (*images).min(dataset.len()));
-                picture_file::write(&contact_sheet::gallery(&batch), path)
-                    .with_context(|| format!("writing '{}'", path.display()))?;
-            }
+            show(paths, dataset, settings, out.as_deref(), *images)?;
         }
+        DataCommand::Export(args) => {
+            let format = data_export::format_of_output(args)?;
+            let (_, mut experiment) = experiment_over(paths, &args.dataset)?;
+            experiment.set_pairs(&args.settings)?;
+            experiment.check().context("checking the settings")?;
+            let all = open_dataset(&experiment)?;
+            let dataset = args.images.map_or_else(|| all.clone(), |n| all.first(n));
+            data_export::write(&dataset, args.values, format, &args.out)?;
+            let words = format!(
+                "wrote {} images of {} to '{}'",
+                dataset.len(),
+                dataset.shape(),
+                args.out.display()
+            );
+            writeln!(stdout, "{}", console::line(&words))?;
+        }
+    }
+    Ok(())
+}
+
+/// Describes a data set, and draws its first images.
+fn show(
+    paths: &LabPaths,
+    dataset: &str,
+    settings: &[String],
+    out: Option<&Path>,
+    images: usize,
+) -> Result<()> {
+    if let Some(path) = out {
+        check_output(path).with_context(|| format!("writing '{}'", path.display()))?;
+        if picture_file::format_of(path).is_none() {
+            bail!("'{}' must end in .png or .jpg", path.display());
+        }
+    }
+    // A picture on stdout must not be mixed with text.
+    let mut words: Box<dyn Write> = match out.is_some_and(is_stdout) {
+        true => words_beside(out.into_iter()),
+        false => Box::new(console::stdout()),
+    };
+    let (_, mut experiment) = experiment_over(paths, dataset)?;
+    experiment.set_pairs(settings)?;
+    experiment.check().context("checking the settings")?;
+    let dataset = open_dataset(&experiment)?;
+    writeln!(
+        words,
+        "{}: {} images of {}",
+        console::line(&dataset.name),
+        dataset.len(),
+        dataset.shape()
+    )?;
+    for fact in dataset.facts() {
+        writeln!(words, "{}", console::line(fact))?;
+    }
+    if let Some(labels) = dataset.labels() {
+        writeln!(words, "{}", label_range(labels))?;
+    }
+    let judged = match Judge::new(&dataset) {
+        Some(_) => "samples can be judged (the set has a rule)",
+        None => "samples cannot be judged (the set has no rule)",
+    };
+    writeln!(words, "{judged}")?;
+    for notice in dataset.notices() {
+        writeln!(words, "warning: {notice}")?;
+    }
+    if let Some(path) = out {
+        let batch = dataset.batch(0, images.min(dataset.len()));
+        picture_file::write(&contact_sheet::gallery(&batch), path)
+            .with_context(|| format!("writing '{}'", path.display()))?;
     }
     Ok(())
 }
@@ -154,14 +188,17 @@ pub fn experiment_over(paths: &LabPaths, name: &str) -> Result<(String, Experime
         experiment.root = std::env::current_dir().context("finding the current directory")?;
         let kind = match path {
             path if cifar::is_likely(path) => "cifar",
+            path if parquet_images::is_likely(path) => "parquet",
             path if path.is_dir() => "folder",
+            path if array_images::is_likely(path) => "arrays",
             _ => "idx",
         };
+        let size = if matches!(kind, "folder" | "parquet") { "32" } else { "0" };
         for (key, text) in [
             ("dataset.kind", kind),
             ("dataset.path", name),
             ("dataset.n", "0"),
-            ("dataset.size", if kind == "folder" { "32" } else { "0" }),
+            ("dataset.size", size),
             ("network.attention", "none"),
             ("network.padding", "zeros"),
             ("theory.machines", "bbels"),

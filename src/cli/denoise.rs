@@ -20,7 +20,7 @@ use safetensors::Dtype;
 use strum::VariantNames;
 
 use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named};
-use crate::dataset::safetensors_file::{Array, to_bytes};
+use crate::arrays::safetensors_file::{Array, to_bytes};
 use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
 use crate::errorln;
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};

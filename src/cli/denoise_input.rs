@@ -10,8 +10,8 @@ use bytes::Bytes;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::dataset::file_kind::not_safetensors;
-use crate::dataset::read_or_map_file;
+use crate::files::file_kind::not_safetensors;
+use crate::files::read_or_map_file;
 use crate::image::ImageShape;
 
 /// Maximum number of tensor names listed in an error.

@@ -21,6 +21,7 @@ mod run_training_seeds;
 mod follow_several_runs;
 pub mod sample;
 pub mod report;
+pub mod data_export;
 pub mod data;
 pub mod denoise;
 mod denoise_input;

@@ -17,6 +17,9 @@ use super::noise_seed_purposes::NoiseSeeds;
 use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
 use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use crate::dataset::array_layout::ArrayLayout;
+use crate::dataset::fit_to_square::{Crop, Resample};
+use crate::dataset::value_range::ValueRange;
 use crate::diffusion::Schedule;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
@@ -57,19 +60,37 @@ section! {
     DatasetSettings: Experiment, "dataset", [dataset];
 
     /// generated (glyphs: one hue; mirror: left decides right; stripes: one texture) or read (idx: MNIST's format;
-    /// cifar: binary version; folder: PNG and JPEG, sub-folders are classes)
+    /// cifar: binary version; folder: PNG, JPEG and WebP, sub-folders are classes; arrays: .npz, .npy or .safetensors;
+    /// parquet: tables of images)
     kind: DatasetKind = DatasetKind::Glyphs, Accepted::Choice(DatasetKind::VARIANTS);
-    /// idx: image file (.gz or not); cifar: directory, archive or file; folder: the folder; relative to lab.toml
+    /// idx: image file (.gz or not); cifar: directory, archive or file; folder: the folder; arrays: the file; parquet:
+    /// file or directory; relative to lab.toml
     path: Option<PathBuf> = None, Accepted::Text;
-    /// idx: label file, or empty
+    /// idx, arrays: file of labels, or empty
     labels: Option<PathBuf> = None, Accepted::Text;
+    /// arrays: name of the array of images; parquet: of their column; empty: recognised
+    array: Option<Box<str>> = None, Accepted::Text;
+    /// arrays: name of the array of labels; parquet: of their column; empty: recognised; none: no labels
+    label_array: Option<Box<str>> = None, Accepted::Text;
+    /// arrays: order of the axes, nhw, nchw or nhwc (count, channels, height, width)
+    array_layout: ArrayLayout = ArrayLayout::Auto, Accepted::Choice(ArrayLayout::VARIANTS);
+    /// arrays: the values of black and white
+    value_range: ValueRange = ValueRange::Auto, Accepted::Choice(ValueRange::VARIANTS);
+    /// folder: sub-folder to read, above the class folders (train, val, ...); parquet: beginning of the names of files;
+    /// empty: all
+    split: Option<Box<str>> = None, Accepted::Text;
     /// number of training images; 0 takes all that can be read
     n: Option<NonZeroUsize> = NonZeroUsize::new(64), Accepted::Integer { min: 0, max: 10_000_000 };
     /// seed of a crafted set, or of the random subset of a file
     seed: u64 = 0, SEED;
-    /// side of the square images; those of files are resized to it, 0 leaves them as they are; folder images are
-    /// centre-cropped to squares
+    /// side of the square images; those of files are resized to it, 0 leaves them as they are
     size: Option<NonZeroUsize> = NonZeroUsize::new(18), Accepted::Integer { min: 0, max: 256 };
+    /// folder, arrays, parquet: images that are not square are cropped to the square in the middle (centre) or squeezed
+    /// (none)
+    crop: Crop = Crop::Centre, Accepted::Choice(Crop::VARIANTS);
+    /// folder, arrays, parquet: how images are resized; antialiased and bilinear interpolate linearly, but only the first
+    /// averages when images shrink
+    resize: Resample = Resample::Antialiased, Accepted::Choice(Resample::VARIANTS);
     /// glyph positions per side of the image: 2 or 3
     slots: usize = 2, Accepted::Integer { min: 2, max: 3 };
     /// side of a glyph in pixels

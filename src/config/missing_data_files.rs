@@ -77,18 +77,24 @@ fn problem_of(path: &Path, kind: DatasetKind) -> Option<(&'static str, Option<&'
         }
         Err(_) => return Some(("which does not exist", None)),
     };
-    use DatasetKind::{Cifar, Folder};
+    use DatasetKind::{Arrays, Cifar, Folder, Parquet};
     match kind {
         Folder if about.is_dir() => None,
-        Cifar if about.is_dir() || about.is_file() => None,
-        Folder if about.is_file() => {
-            Some(("which is a file", Some("; files are read with dataset.kind idx or cifar")))
+        Cifar | Parquet if about.is_dir() || about.is_file() => None,
+        Folder if about.is_file() => Some((
+            "which is a file",
+            Some("; files are read with dataset.kind idx, cifar, arrays or parquet"),
+        )),
+        Folder | Cifar | Parquet => {
+            Some(("which is neither a directory nor a file", Some("; name another")))
         }
-        Folder | Cifar => Some(("which is neither a directory nor a file", Some("; name another"))),
         _ if about.is_file() => None,
+        Arrays if about.is_dir() => {
+            Some(("which is a directory", Some("; name one .npz, .npy or .safetensors file in it")))
+        }
         _ if about.is_dir() => Some((
             "which is a directory",
-            Some("; directories are read with dataset.kind folder or cifar"),
+            Some("; directories are read with dataset.kind folder, cifar or parquet"),
         )),
         _ => Some((
             "which is a pipe or a device",

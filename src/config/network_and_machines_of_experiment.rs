@@ -12,6 +12,9 @@ use super::experiment_settings::{
     TheorySettings,
 };
 use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use crate::dataset::array_images::ArraySource;
+use crate::dataset::fit_to_square::Fit;
+use crate::dataset::parquet_images::TableSource;
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
@@ -51,7 +54,9 @@ impl Experiment {
                 return DatasetSource::Idx { images: path(), labels, size: read_size };
             }
             DatasetKind::Cifar => return DatasetSource::Cifar { path: path(), size: read_size },
-            DatasetKind::Folder => return DatasetSource::Folder { path: path(), size },
+            DatasetKind::Folder | DatasetKind::Arrays | DatasetKind::Parquet => {
+                return self.source_of_files(path());
+            }
             DatasetKind::Mirror => CraftedKind::Mirror(glyphs),
             DatasetKind::Glyphs => CraftedKind::Glyphs(glyphs),
             DatasetKind::Stripes => {
@@ -60,6 +65,35 @@ impl Experiment {
         };
         let n = data.n.map_or(0, NonZeroUsize::get);
         DatasetSource::Crafted(CraftedSet { kind, n, seed: data.seed })
+    }
+
+    /// Source of images in files whose pictures may have any size.
+    fn source_of_files(&self, path: PathBuf) -> DatasetSource {
+        let data = &self.dataset;
+        let of_size =
+            |size: NonZeroUsize| Fit { size: size.get(), crop: data.crop, resample: data.resize };
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        // `check` refuses folders and tables without a size.
+        let fit = of_size(data.size.unwrap_or(NonZeroUsize::MIN));
+        match data.kind {
+            DatasetKind::Folder => DatasetSource::Folder { path, split: text(&data.split), fit },
+            DatasetKind::Parquet => DatasetSource::Parquet(TableSource {
+                path,
+                split: text(&data.split),
+                image_column: text(&data.array),
+                label_column: text(&data.label_array),
+                fit,
+            }),
+            _ => DatasetSource::Arrays(ArraySource {
+                path,
+                labels_path: data.labels.as_ref().map(|labels| self.path(labels)),
+                array: text(&data.array),
+                label_array: text(&data.label_array),
+                layout: data.array_layout,
+                range: data.value_range,
+                fit: data.size.map(of_size),
+            }),
+        }
     }
 
     /// The sampler shared by network and machines.

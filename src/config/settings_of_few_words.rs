@@ -3,6 +3,9 @@
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use super::value_to_rust_type::Word;
+use crate::dataset::array_layout::ArrayLayout;
+use crate::dataset::fit_to_square::{Crop, Resample};
+use crate::dataset::value_range::ValueRange;
 
 /// Values of `dataset.kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Display)]
@@ -14,6 +17,8 @@ pub enum DatasetKind {
     Idx,
     Cifar,
     Folder,
+    Arrays,
+    Parquet,
 }
 
 /// Values of `network.architecture`.
@@ -61,6 +66,10 @@ pub enum LargestSide {
     Image,
 }
 
+impl Word for ArrayLayout {}
+impl Word for Crop {}
+impl Word for Resample {}
+impl Word for ValueRange {}
 impl Word for LargestSide {}
 impl Word for DatasetKind {}
 impl Word for ArchitectureKind {}
@@ -69,6 +78,6 @@ impl Word for MachineName {}
 impl DatasetKind {
     /// True if images are read from files; false if they are generated.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Idx | Self::Cifar | Self::Folder)
+        !matches!(self, Self::Glyphs | Self::Mirror | Self::Stripes)
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::error::SettingError;
-use super::experiment_settings::Experiment;
+use super::experiment_settings::{DatasetSettings, Experiment};
 use super::settings_of_few_words::{ArchitectureKind, DatasetKind};
 
 impl Experiment {
@@ -19,7 +19,7 @@ impl Experiment {
         if !kind.is_read() {
             if let Some(path) = &data.path {
                 let problem = format!(
-                    "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar' or 'folder' to read '{}'",
+                    "kind '{kind}' is generated, not read from files; set dataset.kind to 'idx', 'cifar', 'folder', 'arrays' or 'parquet' to read '{}'",
                     path.display()
                 );
                 return refuse("dataset.path", problem);
@@ -33,6 +33,8 @@ impl Experiment {
             let what = match kind {
                 DatasetKind::Idx => "an image file",
                 DatasetKind::Cifar => "the directory or archive of the binary version",
+                DatasetKind::Arrays => "a .npz, .npy or .safetensors file",
+                DatasetKind::Parquet => "a .parquet file or a directory of them",
                 _ => "a folder with images",
             };
             return refuse("dataset.path", format!("kind '{kind}' needs the path of {what}"));
@@ -41,9 +43,14 @@ impl Experiment {
             let problem = "images in a folder have different sizes; set one for all";
             return refuse("dataset.size", problem.into());
         }
+        if kind == DatasetKind::Parquet && data.size.is_none() {
+            let problem = "images in a table have different sizes; set one for all";
+            return refuse("dataset.size", problem.into());
+        }
+        self.check_used_by_kind()?;
         if let Some(labels) = &data.labels
             && kind.is_read()
-            && kind != DatasetKind::Idx
+            && !matches!(kind, DatasetKind::Idx | DatasetKind::Arrays)
         {
             let problem = format!(
                 "kind '{kind}' does not use a label file, but '{}' is set; leave it empty",
@@ -84,6 +91,32 @@ impl Experiment {
                     self.sampling_steps
                 ),
             );
+        }
+        Ok(())
+    }
+
+    /// Refuses settings that the reader of this kind does not use, if they are not at their defaults.
+    fn check_used_by_kind(&self) -> Result<(), SettingError> {
+        use DatasetKind::{Arrays, Folder, Parquet};
+        let (data, usual) = (&self.dataset, DatasetSettings::default());
+        let kind = data.kind;
+        for (key, is_usual, kinds) in [
+            ("dataset.array", data.array == usual.array, &[Arrays, Parquet][..]),
+            ("dataset.label_array", data.label_array == usual.label_array, &[Arrays, Parquet]),
+            ("dataset.array_layout", data.array_layout == usual.array_layout, &[Arrays]),
+            ("dataset.value_range", data.value_range == usual.value_range, &[Arrays]),
+            ("dataset.split", data.split == usual.split, &[Folder, Parquet]),
+            ("dataset.crop", data.crop == usual.crop, &[Folder, Arrays, Parquet]),
+            ("dataset.resize", data.resize == usual.resize, &[Folder, Arrays, Parquet]),
+        ] {
+            if !is_usual && kind.is_read() && !kinds.contains(&kind) {
+                let names: Vec<String> = kinds.iter().map(|kind| format!("'{kind}'")).collect();
+                let problem = format!(
+                    "kind '{kind}' does not use it, only {}; leave it at its default",
+                    names.join(", ")
+                );
+                return Err(SettingError::combination(key, problem));
+            }
         }
         Ok(())
     }

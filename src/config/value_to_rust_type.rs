@@ -111,6 +111,17 @@ impl Field for Option<PathBuf> {
     }
 }
 
+/// An empty text means `None`.
+impl Field for Option<Box<str>> {
+    fn to_value(&self) -> Value {
+        Value::Text(self.as_deref().unwrap_or_default().to_owned())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        let text = value.try_as_text_ref()?;
+        Some((!text.is_empty()).then(|| text.as_str().into()))
+    }
+}
+
 impl Field for PathBuf {
     fn to_value(&self) -> Value {
         Value::Text(self.display().to_string())

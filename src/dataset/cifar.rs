@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::error::DatasetError;
-use super::file_kind::{FileKind, is_tar};
 use super::gzip_and_tar::{self, Member, wrong_kind};
 use super::ignored_system_files::entries;
 use super::image_set::Dataset;
-use super::read_or_map_file;
+use crate::files::file_kind::{FileKind, is_tar};
+use crate::files::read_or_map_file;
 use crate::image::ImageShape;
 
 /// Shape of all images.

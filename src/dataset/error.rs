@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file_kind::FileKind;
+use crate::arrays::ArrayError;
+use crate::files::file_kind::FileKind;
 
 /// Maximum number of unusable files named in an error; the rest are counted.
 const NAMED: usize = 5;
@@ -82,11 +83,18 @@ pub enum DatasetError {
     )]
     CifarTwice { path: PathBuf, first: PathBuf, second: PathBuf },
     #[error(
-        "'{}' holds no PNG or JPEG images, nor do its sub-folders{found}; name a folder with images", path.display()
+        "'{}' holds no PNG, JPEG or WebP images, nor do its sub-folders{found}; name a folder with images", path.display()
     )]
     NoImages { path: PathBuf, found: String },
+    #[error("'{}' has no sub-folder '{split}' (dataset.split); it has {found}", path.display())]
+    NoSplit { path: PathBuf, split: String, found: String },
     #[error("{failures}; repair or remove {}", if failures.0.len() == 1 { "it" } else { "them" })]
     Images { failures: Failures },
+    #[error(transparent)]
+    ArrayFile(#[from] ArrayError),
+    /// The problem is a phrase that follows the file's name.
+    #[error("'{}': {problem}", path.display())]
+    Content { path: PathBuf, problem: String },
     #[error("dataset setting '{name}' is '{value}'; choose a number from {low} to {high}")]
     Setting { name: &'static str, value: usize, low: usize, high: usize },
     #[error("the images cannot be laid out: {problem}")]

@@ -23,6 +23,20 @@ pub struct FolderClasses {
     pub notices: Vec<String>,
 }
 
+/// Images with classes.
+pub struct Labelled {
+    pub images: Vec<PathBuf>,
+    /// The class of each image; `None` if there are too many classes.
+    pub labels: Option<Vec<u8>>,
+    /// The name of each class that has labels.
+    pub names: Vec<String>,
+    pub notices: Vec<String>,
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 impl FolderClasses {
     /// Lists the images of `folders`, the sub-folders of `path`.
     ///
@@ -60,8 +74,8 @@ impl FolderClasses {
         self.classes.iter().flat_map(|(_, images)| images)
     }
 
-    /// The images of all classes, the class of each (`None` if there are too many classes), and notices.
-    pub fn into_labelled(self) -> (Vec<PathBuf>, Option<Vec<u8>>, Vec<String>) {
+    /// The images of all classes, with the class of each.
+    pub fn into_labelled(self) -> Labelled {
         let Self { classes, empty, mut notices } = self;
         notices.extend(without_images(&empty, classes.len()));
         notices.extend(splits(&classes));
@@ -73,12 +87,15 @@ impl FolderClasses {
                 classes.len()
             ));
         }
-        (classes.into_iter().flat_map(|(_, images)| images).collect(), labels, notices)
+        let names =
+            labels.iter().flat_map(|_| classes.iter().map(|(folder, _)| name(folder))).collect();
+        let images = classes.into_iter().flat_map(|(_, images)| images).collect();
+        Labelled { images, labels, names, notices }
     }
 }
 
 /// Typical folder names for the parts of a split data set, in lower case.
-const SPLITS: [&str; 10] = [
+pub(super) const SPLITS: [&str; 10] = [
     "train",
     "training",
     "test",
@@ -94,15 +111,12 @@ const SPLITS: [&str; 10] = [
 /// A notice if there are at least two classes and all have names of splits, one of which should usually be left
 /// out.
 fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
-    let names: Vec<String> = classes
-        .iter()
-        .map(|(folder, _)| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
+    let names: Vec<String> = classes.iter().map(|(folder, _)| name(folder)).collect();
     let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
     (names.len() > 1 && names.iter().all(is_split)).then(|| {
         format!(
-            "the sub-folders '{}' look like parts of a set, but are taken for classes, images for tests included; name \
-             the one to train on",
+            "the sub-folders '{}' look like parts of a set, but are taken for classes, images for tests included; set \
+             dataset.split to the one to train on",
             names.join("', '")
         )
     })

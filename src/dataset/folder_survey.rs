@@ -8,10 +8,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::file_kind::FileKind;
 use super::ignored_system_files::entries;
 use super::left_out_images::{LeftOut, MISNAMED, OTHER, UNREAD};
-use super::read_or_map_file::special_kind;
+use crate::files::file_kind::FileKind;
+use crate::files::read_or_map_file::special_kind;
 
 /// Maximum number of entries below class folders that are examined in order to count images there.
 const DEEPER_MAX: usize = 100_000;
@@ -124,7 +124,7 @@ fn ending(path: &Path) -> String {
 }
 
 fn is_image(path: &Path) -> bool {
-    ["png", "jpg", "jpeg"].contains(&ending(path).as_str())
+    ["png", "jpg", "jpeg", "webp"].contains(&ending(path).as_str())
 }
 
 /// The reason why a file is left out, and its kind: by its content, otherwise by its extension.
@@ -134,7 +134,7 @@ fn kind_of_file(path: &Path) -> (&'static str, String) {
     let end = ending(path);
     let name = if end.is_empty() { "no ending".to_owned() } else { format!(".{end}") };
     match FileKind::of(&start) {
-        FileKind::Png | FileKind::Jpeg if read.is_ok() => (MISNAMED, name),
+        FileKind::Png | FileKind::Jpeg | FileKind::WebP if read.is_ok() => (MISNAMED, name),
         FileKind::Known(words) if words.ends_with("image") => {
             (UNREAD, words.trim_start_matches("a ").trim_start_matches("an ").to_owned())
         }
@@ -145,8 +145,8 @@ fn kind_of_file(path: &Path) -> (&'static str, String) {
 }
 
 /// Extensions of image formats that the lab does not read.
-const NOT_READ: [&str; 31] = [
-    "gif", "bmp", "webp", "tif", "tiff", "npy", "npz", "pgm", "ppm", "pbm", "pnm", "pfm", "tga",
-    "ico", "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "exr", "hdr", "dcm", "dng",
-    "cr2", "nef", "jfif", "jpe", "apng",
+const NOT_READ: [&str; 30] = [
+    "gif", "bmp", "tif", "tiff", "npy", "npz", "pgm", "ppm", "pbm", "pnm", "pfm", "tga", "ico",
+    "heic", "heif", "avif", "jxl", "jp2", "j2k", "svg", "psd", "exr", "hdr", "dcm", "dng", "cr2",
+    "nef", "jfif", "jpe", "apng",
 ];

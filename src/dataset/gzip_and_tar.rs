@@ -14,9 +14,9 @@ use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
 use super::error::DatasetError;
-use super::file_kind::{FileKind, GZIP_MAGIC, is_tar};
 use super::ignored_system_files::lies_in_litter;
-use super::read_or_map_file;
+use crate::files::file_kind::{FileKind, GZIP_MAGIC, is_tar};
+use crate::files::read_or_map_file;
 
 /// Number of bytes of trailing garbage that are shown.
 const SHOWN: usize = 8;

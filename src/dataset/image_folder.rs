@@ -1,8 +1,7 @@
-//! Folders of PNG and JPEG images in the layout of torchvision's `ImageFolder`: one sub-folder per class, or
+//! Folders of PNG, JPEG and WebP images in the layout of torchvision's `ImageFolder`: one sub-folder per class, or
 //! all images in one folder.
 //!
-//! Every image is centre-cropped to a square and resized with a triangle filter that widens when images shrink
-//! (antialiasing, as PIL's bilinear does). Images are in the order of their names; transparency is ignored; if
+//! Every image is made a square ([`super::fit_to_square`]), turned as its EXIF orientation asks. Images are in the order of their names; transparency is ignored; if
 //! every image is grey, there is one channel.
 //!
 //! Everything that is not an image of the set is counted (`folder_survey.rs`) and reported in the data set's notices.
@@ -13,16 +12,19 @@ use rayon::prelude::*;
 
 use super::cifar;
 use super::error::{DatasetError, Failures};
-use super::folder_classes::FolderClasses;
+use super::fit_to_square::Fit;
+use super::folder_classes::{FolderClasses, Labelled};
 use super::folder_survey::{Listed, Survey};
 use super::image_set::Dataset;
-use super::png_and_jpeg::{self, Picture};
-use crate::image::ImageShape;
+use super::picture_stack::{classes_in_words, given_up, sizes, stacked};
+use super::png_jpeg_webp::{self, Picture};
 
 /// The image files and, with sub-folders, their classes in the order of the sub-folders' names.
 pub struct Folder {
     files: Vec<PathBuf>,
     labels: Option<Vec<u8>>,
+    /// The names of the classes, by label.
+    classes: Vec<String>,
     notices: Vec<String>,
     /// Folders that cannot be listed, with the reason.
     failures: Vec<(PathBuf, String)>,
@@ -41,18 +43,19 @@ impl Folder {
         let Listed { images, folders } = survey.listed(path).map_err(&failed)?;
         let classes = FolderClasses::find(&mut survey, path, &folders).map_err(&failed)?;
         let n_below = classes.images().count();
-        let (files, labels, mut notices) = if n_below > 0 && n_below >= images.len() {
-            for image in &images {
-                survey.leave_out("images beside the class folders", image);
-            }
-            classes.into_labelled()
-        } else {
-            for image in classes.images() {
-                let reason = "images in sub-folders, which are fewer than those beside them";
-                survey.leave_out(reason, image);
-            }
-            (images, None, classes.notices)
-        };
+        let Labelled { images: files, labels, names, mut notices } =
+            if n_below > 0 && n_below >= images.len() {
+                for image in &images {
+                    survey.leave_out("images beside the class folders", image);
+                }
+                classes.into_labelled()
+            } else {
+                for image in classes.images() {
+                    let reason = "images in sub-folders, which are fewer than those beside them";
+                    survey.leave_out(reason, image);
+                }
+                Labelled { images, labels: None, names: Vec::new(), notices: classes.notices }
+            };
         let Survey { left_out, failures, .. } = survey;
         notices.extend(left_out.notices());
         if files.is_empty() && failures.is_empty() {
@@ -64,21 +67,21 @@ impl Folder {
                 cifar.into_iter().chain(notices).map(|words| format!("; {words}")).collect();
             return Err(DatasetError::NoImages { path: path.to_owned(), found });
         }
-        Ok(Self { files, labels, notices, failures })
+        Ok(Self { files, labels, classes: names, notices, failures })
     }
 
     pub fn n_images(&self) -> usize {
         self.files.len()
     }
 
-    /// Opens the images with the indices `chosen` as squares of `size` pixels.
+    /// Opens the images with the indices `chosen` as squares.
     ///
     /// # Errors
     ///
     /// Lists all images that cannot be used.
-    pub fn open(&self, name: &str, chosen: &[usize], size: usize) -> Result<Dataset, DatasetError> {
+    pub fn open(&self, name: &str, chosen: &[usize], fit: Fit) -> Result<Dataset, DatasetError> {
         let read =
-            |&i: &usize| png_and_jpeg::read(&self.files[i], size).map_err(|reason| (i, reason));
+            |&i: &usize| png_jpeg_webp::read(&self.files[i], fit).map_err(|reason| (i, reason));
         let read: Vec<Result<Picture, (usize, String)>> = chosen.par_iter().map(read).collect();
         let mut failures = self.failures.clone();
         let mut pictures = Vec::with_capacity(read.len());
@@ -91,42 +94,13 @@ impl Folder {
         if !failures.is_empty() {
             return Err(DatasetError::Images { failures: Failures(failures) });
         }
-        let is_grey = pictures.iter().all(|picture| picture.is_grey);
-        let shape = ImageShape::new(if is_grey { 1 } else { 3 }, size, size);
-        let mut pixels = Vec::with_capacity(pictures.len() * shape.n_values());
-        for picture in &pictures {
-            pixels.extend_from_slice(&picture.planes[..shape.n_values()]);
-        }
+        let (shape, pixels) = stacked(&pictures, fit);
         let labels = self.labels.as_ref().map(|all| chosen.iter().map(|&i| all[i]).collect());
         let notices = [self.notices.clone(), given_up(&pictures)].concat();
-        Ok(Dataset::new(name, shape, pixels, labels).with_notices(notices))
+        let classes = classes_in_words("sub-folders in the order of their names", &self.classes);
+        let facts = sizes(&pictures, fit).into_iter().chain(classes).collect();
+        Ok(Dataset::new(name, shape, pixels, labels).with_notices(notices).with_facts(facts))
     }
-}
-
-/// Notices about information lost when images become squares of bytes.
-fn given_up(pictures: &[Picture]) -> Vec<String> {
-    let all = pictures.len();
-    let count = |is: fn(&Picture) -> bool| pictures.iter().filter(|picture| is(picture)).count();
-    [
-        (count(|p| p.was_cropped), "not square, of which only the square in the middle is taken"),
-        (
-            count(|p| p.was_transparent),
-            "with transparent pixels, whose colours are taken as if they were opaque",
-        ),
-        (count(|p| p.was_deep), "with 16 bits a channel, of which 8 are taken"),
-        (
-            count(|p| p.metadata.is_turned),
-            "that viewers turn or mirror (EXIF orientation), which are taken as they are stored",
-        ),
-        (
-            count(|p| p.metadata.has_more),
-            "with further frames or pictures in the same file, of which the first is taken",
-        ),
-    ]
-    .into_iter()
-    .filter(|(n, _)| *n > 0)
-    .map(|(n, words)| format!("of {all} images {n} {words}"))
-    .collect()
 }
 
 #[cfg(test)]
@@ -134,6 +108,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::image::ImageShape;
     use ::image::{GrayImage, Luma, Rgb, RgbImage};
     use tempfile::TempDir;
 
@@ -157,7 +132,7 @@ mod tests {
     fn sub_folders_are_classes_and_images_are_squares_of_their_middles() {
         let folder = classes();
         let listed = Folder::list(folder.path()).unwrap();
-        let data = listed.open("mine", &[0, 1, 2], 4).unwrap();
+        let data = listed.open("mine", &[0, 1, 2], Fit::to(4)).unwrap();
         assert_eq!(
             (data.shape(), data.labels().unwrap()),
             (ImageShape::new(3, 4, 4), &[0, 0, 1][..])
@@ -179,7 +154,7 @@ mod tests {
         grey.save(path.join("also.png")).unwrap();
         let listed = Folder::list(&path).unwrap();
         assert_eq!(listed.n_images(), 3);
-        let data = listed.open("mine", &[0, 1], 2).unwrap();
+        let data = listed.open("mine", &[0, 1], Fit::to(2)).unwrap();
         assert_eq!((data.shape(), data.labels()), (ImageShape::new(1, 2, 2), None));
         // Shrinking averages pixels instead of picking them.
         assert!(
@@ -193,11 +168,11 @@ mod tests {
     fn what_holds_no_images_or_broken_ones_is_refused_by_name() {
         let folder = classes();
         let says = |path: &Path| Folder::list(path).err().unwrap().to_string();
-        assert!(says(&folder.path().join("empty")).contains("no PNG or JPEG"));
+        assert!(says(&folder.path().join("empty")).contains("no PNG, JPEG or WebP"));
         assert!(says(&folder.path().join("gone")).contains("cannot read"));
         fs::write(folder.path().join("a/a.png"), b"\x89PNG\r\n\x1a\nbroken").unwrap();
         let listed = Folder::list(folder.path()).unwrap();
-        let error = listed.open("mine", &[0], 4).unwrap_err().to_string();
+        let error = listed.open("mine", &[0], Fit::to(4)).unwrap_err().to_string();
         assert!(error.contains("a.png"), "{error}");
     }
 
@@ -210,7 +185,7 @@ mod tests {
     fn opened(folder: &TempDir) -> Dataset {
         let listed = Folder::list(folder.path()).unwrap();
         let all: Vec<usize> = (0..listed.n_images()).collect();
-        listed.open("mine", &all, 2).unwrap()
+        listed.open("mine", &all, Fit::to(2)).unwrap()
     }
 
     #[test]
@@ -248,7 +223,7 @@ mod tests {
         ];
         fs::write(&path, [&plain[..33], &chunks.concat(), &plain[33..]].concat()).unwrap();
         let notices = opened(&folder).notices().join("\n");
-        assert!(notices.contains("of 1 images 1 that viewers turn"), "{notices}");
+        assert!(notices.contains("of 1 images 1 stored turned or mirrored"), "{notices}");
         assert!(notices.contains("of 1 images 1 with further frames"), "{notices}");
     }
 
@@ -276,7 +251,7 @@ mod tests {
         }
         fs::create_dir(at("empty")).unwrap();
         fs::copy(at("a/1.png"), at("a/image")).unwrap();
-        fs::write(at("a/3.webp"), b"RIFF\x10\0\0\0WEBPVP8 ").unwrap();
+        fs::write(at("a/3.gif"), b"GIF89a").unwrap();
         fs::write(at("a/4.TIFF"), b"").unwrap();
         fs::write(at("labels.csv"), "a,b").unwrap();
         for (to, name) in
@@ -295,8 +270,8 @@ mod tests {
             "1 link to a folder above them ('up')",
             "1 link to folders below the class folders ('b/up')",
             "1 special file (a socket) ('a/7.png')",
-            "1 image with names that do not end in .png, .jpg or .jpeg: 1 no ending ('a/image')",
-            "2 images in formats other than PNG and JPEG: 1 .tiff ('a/4.TIFF'), 1 WebP image ('a/3.webp')",
+            "1 image with names that do not end in .png, .jpg, .jpeg or .webp: 1 no ending ('a/image')",
+            "2 images in formats other than PNG, JPEG and WebP: 1 .tiff ('a/4.TIFF'), 1 GIF image ('a/3.gif')",
             "1 other file: 1 .csv ('labels.csv')",
             "sub-folders without images: 1 of 3 ('empty')",
         ] {
@@ -323,14 +298,14 @@ mod tests {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
         let listed = Folder::list(folder.path()).unwrap();
-        let error = listed.open("mine", &[0, 1, 2, 3], 2).unwrap_err().to_string();
+        let error = listed.open("mine", &[0, 1, 2, 3], Fit::to(2)).unwrap_err().to_string();
         for expected in
             ["3 files", "2.jpg", "an empty file", "3.jpg", "a GIF image", "4.png", "HTML"]
         {
             assert!(error.contains(expected), "'{error}' lacks '{expected}'");
         }
         // Images that are not chosen are not opened.
-        assert!(listed.open("mine", &[0], 2).is_ok());
+        assert!(listed.open("mine", &[0], Fit::to(2)).is_ok());
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Dataset {
     rule: Option<Rule>,
     /// See [`Dataset::notices`].
     notices: Vec<String>,
+    /// See [`Dataset::facts`].
+    facts: Vec<String>,
 }
 
 impl Dataset {
@@ -36,7 +38,15 @@ impl Dataset {
         if let Some(labels) = &labels {
             assert_eq!(labels.len() * shape.n_values(), pixels.len(), "one label per image");
         }
-        Self { name: name.into(), shape, pixels, labels, rule: None, notices: Vec::new() }
+        Self {
+            name: name.into(),
+            shape,
+            pixels,
+            labels,
+            rule: None,
+            notices: Vec::new(),
+            facts: Vec::new(),
+        }
     }
 
     pub(super) fn with_rule(mut self, rule: Rule) -> Self {
@@ -47,6 +57,16 @@ impl Dataset {
     pub(super) fn with_notices(mut self, notices: Vec<String>) -> Self {
         self.notices = notices;
         self
+    }
+
+    pub(super) fn with_facts(mut self, facts: Vec<String>) -> Self {
+        self.facts = facts;
+        self
+    }
+
+    /// How the reader understood its source, one sentence each: names, layout, value range, resampling, classes.
+    pub fn facts(&self) -> &[String] {
+        &self.facts
     }
 
     /// Notices for the user about parts of the source files that were left out or look wrong, one sentence

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A PNG or JPEG image by its content, but not by its extension.
-pub const MISNAMED: &str = "images with names that do not end in .png, .jpg or .jpeg";
+/// A PNG, JPEG or WebP image by its content, but not by its extension.
+pub const MISNAMED: &str = "images with names that do not end in .png, .jpg, .jpeg or .webp";
 /// An image in another format.
-pub const UNREAD: &str = "images in formats other than PNG and JPEG";
+pub const UNREAD: &str = "images in formats other than PNG, JPEG and WebP";
 pub const OTHER: &str = "other files";
 
 /// Counts by reason, each with the first path.
@@ -80,7 +80,7 @@ mod tests {
             left_out.notices(),
             [
                 "left out: 2 dangling links ('a.png', ...)",
-                "left out: 1 image in formats other than PNG and JPEG: 1 GIF image ('1.gif')",
+                "left out: 1 image in formats other than PNG, JPEG and WebP: 1 GIF image ('1.gif')",
                 "left out: 3 other files: 1 .csv ('x.csv'), 2 .txt ('y.txt', ...)",
             ]
         );

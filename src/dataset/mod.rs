@@ -1,6 +1,6 @@
 //! Training images: crafted sets that come with a rule, and files of real images.
 //!
-//! A [`Dataset`] holds bytes, because every supported source is 8-bit: compact (60,000 images of 32x32 take 61
+//! A [`Dataset`] holds bytes, because nearly every source is 8-bit (arrays of floats are rounded, which is stated): compact (60,000 images of 32x32 take 61
 //! MB) and exact in any precision that a machine computes in. Bytes map to [-1, 1] by `b / 127.5 - 1`
 //! ([`crate::image::from_byte`]). Nothing here knows about noise or networks.
 
@@ -9,22 +9,31 @@ pub mod glyph_shapes;
 pub mod crafted_rule;
 pub mod crafted_glyphs_mirror_stripes;
 pub mod error;
-pub mod read_or_map_file;
-pub mod file_kind;
-pub mod safetensors_file;
 pub mod ignored_system_files;
 pub mod gzip_and_tar;
 pub mod idx;
 pub mod cifar;
+pub mod bilinear_resize_of_idx_and_cifar;
+pub mod fit_to_square;
+mod integer_labels;
+pub mod array_layout;
+pub mod value_range;
+mod choose_arrays;
+pub mod array_images;
 mod jpeg_completeness;
 mod jpeg_bits;
 mod picture_metadata;
-pub mod png_and_jpeg;
+pub mod png_jpeg_webp;
+mod picture_stack;
 mod left_out_images;
 mod folder_survey;
 mod folder_classes;
+mod folder_split;
+mod parquet_shards;
+mod parquet_columns;
+mod parquet_pages;
+pub mod parquet_images;
 pub mod image_folder;
-pub mod bilinear_resize_of_idx_and_cifar;
 pub mod open_dataset;
 pub mod batch_order;
 

@@ -3,13 +3,16 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::array_images::ArraySource;
 use super::batch_order::shuffled;
 use super::bilinear_resize_of_idx_and_cifar::bilinear;
 use super::crafted_glyphs_mirror_stripes::CraftedSet;
 use super::error::DatasetError;
+use super::fit_to_square::Fit;
 use super::image_folder::Folder;
 use super::image_set::Dataset;
-use super::{cifar, idx};
+use super::parquet_images::TableSource;
+use super::{cifar, folder_split, idx};
 use crate::image::ImageShape;
 use crate::random::{Purpose, stream};
 
@@ -22,8 +25,19 @@ pub enum DatasetSource {
     Idx { images: PathBuf, labels: Option<PathBuf>, size: Option<usize> },
     /// CIFAR-10 or CIFAR-100 (see [`super::cifar`]), optionally resized in the same way.
     Cifar { path: PathBuf, size: Option<usize> },
-    /// A folder of PNG and JPEG images as squares of `size` pixels (see [`super::image_folder`]).
-    Folder { path: PathBuf, size: usize },
+    /// A folder of PNG, JPEG and WebP images, or the part `split` of it, as squares (see [`super::image_folder`]).
+    Folder { path: PathBuf, split: Option<String>, fit: Fit },
+    /// Arrays of images and labels (see [`super::array_images`]).
+    Arrays(ArraySource),
+    /// Tables of image files (see [`super::parquet_images`]).
+    Parquet(TableSource),
+}
+
+impl DatasetSource {
+    /// True if only the chosen images of the source are read, rather than all.
+    fn reads_chosen_images_only(&self) -> bool {
+        matches!(self, Self::Folder { .. } | Self::Arrays(_) | Self::Parquet(_))
+    }
 }
 
 /// Opens `source`. A `limit` below the number of images selects a random subset by `subset_seed`, in the
@@ -87,10 +101,9 @@ pub fn open_held_out(
         let end = there.min(limit.saturating_add(n));
         (limit < end).then(|| subset(there, limit..end, subset_seed))
     };
-    // A folder's reader is given an empty choice rather than none, which would be all images.
+    // Readers of chosen images are given an empty choice rather than none, which would be all images.
     let dataset = read(name, source, &|there| Some(choice(there).unwrap_or_default()))?;
-    let is_chosen = matches!(source, DatasetSource::Folder { .. });
-    let others = if is_chosen {
+    let others = if source.reads_chosen_images_only() {
         (0..dataset.len()).collect()
     } else {
         choice(dataset.len()).unwrap_or_default()
@@ -105,8 +118,8 @@ fn subset(n: usize, range: Range<usize>, seed: u64) -> Vec<usize> {
     chosen
 }
 
-/// Reads a source. `choice` names the images of a folder to be read, out of their number (`None`: all); other sources are
-/// read whole.
+/// Reads a source. `choice` names the images of a folder or an array to be read, out of their number (`None`: all); other
+/// sources are read whole.
 fn read(
     name: &str,
     source: &DatasetSource,
@@ -122,11 +135,24 @@ fn read(
             check_size(*size)?;
             resized(cifar::read(name, path)?, *size)
         }
-        DatasetSource::Folder { path, size } => {
-            check_size(Some(*size))?;
-            let folder = Folder::list(path)?;
+        DatasetSource::Folder { path, split, fit } => {
+            check_size(Some(fit.size))?;
+            let part = split.as_deref().map(|split| folder_split::find(path, split)).transpose()?;
+            let (path, notice) = part.unwrap_or_else(|| (path.clone(), None));
+            let folder = Folder::list(&path)?;
             let all = || (0..folder.n_images()).collect();
-            folder.open(name, &choice(folder.n_images()).unwrap_or_else(all), *size)?
+            let chosen = choice(folder.n_images()).unwrap_or_else(all);
+            let dataset = folder.open(name, &chosen, *fit)?;
+            let notices = dataset.notices().iter().cloned().chain(notice).collect();
+            dataset.with_notices(notices)
+        }
+        DatasetSource::Arrays(arrays) => {
+            check_size(arrays.fit.map(|fit| fit.size))?;
+            arrays.open(name, choice)?
+        }
+        DatasetSource::Parquet(table) => {
+            check_size(Some(table.fit.size))?;
+            table.open(name, choice)?
         }
     })
 }
@@ -167,8 +193,10 @@ fn check_size(size: Option<usize>) -> Result<(), DatasetError> {
 fn open_idx(name: &str, images: &Path, labels: Option<&PathBuf>) -> Result<Dataset, DatasetError> {
     let file = idx::read(images, idx::Purpose::Images)?;
     let (n, height, width) = (file.sizes[0], file.sizes[1], file.sizes[2]);
-    let labels = labels.map(|path| Ok((path, idx::read(path, idx::Purpose::Labels)?)));
-    let labels = labels.transpose()?;
+    let labels = match labels {
+        Some(path) => Some((path, idx::read(path, idx::Purpose::Labels)?)),
+        None => None,
+    };
     if let Some((path, labels)) = labels.as_ref().filter(|(_, labels)| labels.bytes.len() != n) {
         return Err(DatasetError::Labels {
             path: (*path).clone(),
@@ -301,7 +329,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = ::image::GrayImage::from_fn(4, 4, |x, y| ::image::Luma([(90 * x + y) as u8]));
         image.save(folder.path().join("1.png")).unwrap();
-        let source = DatasetSource::Folder { path: folder.path().to_owned(), size: 4 };
+        let source =
+            DatasetSource::Folder { path: folder.path().to_owned(), split: None, fit: Fit::to(4) };
         let notices = open("mine", &source, Some(2), 0).unwrap().notices().join("\n");
         assert!(notices.contains("only 1 of the 2 images asked for"), "{notices}");
     }

@@ -1,24 +1,63 @@
-//! Metadata of PNG and JPEG files that the lab ignores: orientation, and further images in the file.
+//! Metadata of image files: the orientation, and further images in the file, which the lab does not read.
 //!
 //! ```text
 //! JPEG: APP1 'Exif' and a TIFF header: tag 0x0112 is the orientation, 1 for upright
 //!       APP2 'MPF' and a TIFF header:  tag 0xb001 is the number of pictures (CIPA DC-007)
 //! PNG:  chunk eXIf, the same TIFF header; chunk acTL, the frames of an animation
+//! WebP: chunk EXIF, the same TIFF header, often after 'Exif'; chunks ANMF, one for each frame of an animation
 //! ```
 
-/// Ignored metadata of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Metadata of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// Viewers rotate or mirror the image.
-    pub is_turned: bool,
+    /// How the image is to be turned or mirrored, 1 to 8 as in EXIF; 1 for upright.
+    pub orientation: u8,
     /// The file contains further frames or pictures.
     pub has_more: bool,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { orientation: 1, has_more: false }
+    }
 }
 
 const ORIENTATION: u16 = 0x0112;
 const N_PICTURES: u16 = 0xb001;
 
 impl Metadata {
+    /// The image has to be turned or mirrored.
+    pub fn is_turned(&self) -> bool {
+        self.orientation != 1
+    }
+
+    fn orient(&mut self, tiff: &[u8]) {
+        let found = tag(tiff, ORIENTATION).and_then(|value| u8::try_from(value).ok());
+        if let Some(orientation) = found.filter(|value| (2..=8).contains(value)) {
+            self.orientation = orientation;
+        }
+    }
+
+    pub fn of_webp(bytes: &[u8]) -> Self {
+        let mut found = Self::default();
+        let mut n_frames = 0;
+        let mut rest = bytes.get(12..).unwrap_or_default();
+        while let Some((name, after)) = rest.split_first_chunk::<4>() {
+            let Some((length, after)) = after.split_first_chunk::<4>() else { break };
+            let size = u32::from_le_bytes(*length) as usize;
+            let Some(data) = after.get(..size) else { break };
+            match name {
+                b"ANMF" => n_frames += 1,
+                b"EXIF" => found.orient(data.strip_prefix(b"Exif\0\0").unwrap_or(data)),
+                _ => {}
+            }
+            // Chunks are padded to even lengths.
+            rest = after.get(size.saturating_add(size % 2)..).unwrap_or_default();
+        }
+        found.has_more = n_frames > 1;
+        found
+    }
+
     pub fn of_png(bytes: &[u8]) -> Self {
         let mut found = Self::default();
         let mut rest = bytes.get(8..).unwrap_or_default();
@@ -29,7 +68,7 @@ impl Metadata {
                 b"acTL" => {
                     found.has_more |= data.first_chunk().is_some_and(|n| u32::from_be_bytes(*n) > 1)
                 }
-                b"eXIf" => found.is_turned |= is_turned(data),
+                b"eXIf" => found.orient(data),
                 _ => {}
             }
             rest = after.get(size.saturating_add(8)..).unwrap_or_default();
@@ -53,7 +92,9 @@ impl Metadata {
             };
             match marker {
                 0xe1 => {
-                    found.is_turned |= data.strip_prefix(b"Exif\0\0").is_some_and(is_turned);
+                    if let Some(tiff) = data.strip_prefix(b"Exif\0\0") {
+                        found.orient(tiff);
+                    }
                 }
                 0xe2 => {
                     let n = data.strip_prefix(b"MPF\0").map(|tiff| tag(tiff, N_PICTURES));
@@ -65,10 +106,6 @@ impl Metadata {
         }
         found
     }
-}
-
-fn is_turned(tiff: &[u8]) -> bool {
-    tag(tiff, ORIENTATION).is_some_and(|value| (2..=8).contains(&value))
 }
 
 /// The value of a tag in a TIFF header's first directory.
@@ -129,6 +166,15 @@ mod tests {
         )
     }
 
+    fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Metadata {
+        let mut bytes = b"RIFF\0\0\0\0WEBP".to_vec();
+        for (name, data) in chunks {
+            bytes.extend([&name[..], &(data.len() as u32).to_le_bytes(), data].concat());
+            bytes.resize(bytes.len().next_multiple_of(2), 0);
+        }
+        Metadata::of_webp(&bytes)
+    }
+
     fn png(name: &[u8], data: &[u8]) -> Metadata {
         let length = (data.len() as u32).to_be_bytes();
         let start = &b"\x89PNG\r\n\x1a\n\0\0\0\x01tEXtxCRC."[..];
@@ -137,9 +183,12 @@ mod tests {
 
     #[test]
     fn orientations_are_found_in_both_orders_of_bytes() {
-        for (orientation, is_turned) in [(1, false), (3, true), (6, true), (9, false), (0, false)] {
-            for tiff in headers(ORIENTATION, 3, orientation) {
-                let expected = Metadata { is_turned, has_more: false };
+        for (value, orientation) in [(1, 1), (3, 3), (6, 6), (8, 8), (9, 1), (0, 1)] {
+            for tiff in headers(ORIENTATION, 3, value) {
+                let expected = Metadata { orientation, has_more: false };
+                for name in [&b""[..], b"Exif\0\0"] {
+                    assert_eq!(webp(&[(b"EXIF", &[name, &tiff].concat())]), expected);
+                }
                 assert_eq!(jpeg(0xe1, b"Exif\0\0", &tiff), expected);
                 assert_eq!(png(b"eXIf", &tiff), expected);
                 assert_eq!(jpeg(0xe1, b"Exif\0\0", &tiff[..15]), Metadata::default());
@@ -150,10 +199,11 @@ mod tests {
     #[test]
     fn further_frames_and_pictures_are_found() {
         for (n, has_more) in [(1, false), (2, true)] {
-            let expected = Metadata { is_turned: false, has_more };
+            let expected = Metadata { orientation: 1, has_more };
             for tiff in headers(N_PICTURES, 4, n) {
                 assert_eq!(jpeg(0xe2, b"MPF\0", &tiff), expected);
             }
+            assert_eq!(webp(&vec![(b"ANMF", &b"odd"[..]); n as usize]), expected);
             assert_eq!(png(b"acTL", &[0, 0, 0, n as u8, 0, 0, 0, 0]), expected);
         }
     }

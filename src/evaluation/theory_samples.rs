@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Dtype;
 use thiserror::Error;
 
-use crate::dataset::safetensors_file::{TensorFile, to_bytes};
+use crate::arrays::safetensors_file::{TensorFile, to_bytes};
 use crate::diffusion::{Ddim, DenoiseError, Denoiser};
 use crate::files::{FileError, if_there, write_output};
 use crate::image::{ImageBatch, ImageShape};

@@ -1,14 +1,17 @@
-//! Writing files: atomic replacement of the lab's own files, and outputs at paths chosen by the user.
+//! Files: atomic replacement of the lab's own, outputs at paths chosen by the user, whole files as immutable bytes, and
+//! the kind of a file.
 //!
 //! [`write_atomically`] is for files that only the lab writes (run directories, exports): a reader sees the old
 //! file or the new one. [`write_output`] is for every path given by the user (`--out`, `--output`): devices,
-//! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Reading is left to the
-//! modules that know a format.
+//! pipes and symbolic links are preserved, and a regular file keeps its mode and owner. Formats are left to the
+//! modules that know them; [`file_kind`] only names what a file is.
 
 mod missing_file;
 mod atomic_replacement;
 mod descriptor_paths;
 pub mod directory_rename;
+pub mod read_or_map_file;
+pub mod file_kind;
 mod error;
 mod output_path;
 mod overwrite_existing_file;

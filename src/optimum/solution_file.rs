@@ -14,7 +14,7 @@ use safetensors::tensor::Dtype;
 use super::descent::Descent;
 use super::function_of_class::{FunctionOfClass, FunctionSizes};
 use super::solution::Solution;
-use crate::dataset::safetensors_file::{Array, TensorFile, to_bytes};
+use crate::arrays::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::files::write_output;
 use crate::network::TensorMap;
 use crate::training::optimizer_interface::Optimizer;

@@ -16,7 +16,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
 use crate::analysis::creativity_judge::Judgement;
-use crate::dataset::safetensors_file::{Array, TensorFile, to_bytes};
+use crate::arrays::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::files::{FileError, directory_rename};
 use crate::image::{ImageBatch, ImageShape, contact_sheet};
 

@@ -1,7 +1,7 @@
 //! Pixel values of a set of images, kept in the number format of their source.
 //!
 //! Bytes, `f32`s and `f64`s of a file stay as they are and are converted to the precision of a machine tile by tile, so
-//! that a large set takes no more memory than its file, and a memory-mapped one ([`crate::dataset::read_or_map_file`])
+//! that a large set takes no more memory than its file, and a memory-mapped one ([`crate::files::read_or_map_file`])
 //! no more than the system has to spare.
 
 use std::ops::Range;

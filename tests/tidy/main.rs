@@ -7,13 +7,14 @@ mod imports;
 use imports::Module;
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "allocator",
     "files",
     "console",
     "simd",
     "image",
     "random",
+    "arrays",
     "dataset",
     "diffusion",
     "hardware",

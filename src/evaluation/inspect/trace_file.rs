@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use thiserror::Error;
 
 use super::trace::{Actor, AttentionTrace, N_LEADING, PosteriorTrace, Trace};
-use crate::dataset::safetensors_file::{self, Array, TensorFile};
+use crate::arrays::safetensors_file::{self, Array, TensorFile};
 use crate::files::{FileError, write_atomically};
 use crate::image::ImageShape;
 use crate::runs::run_dir::RunDir;

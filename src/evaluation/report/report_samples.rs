@@ -11,8 +11,8 @@ use std::path::Path;
 use safetensors::tensor::Dtype;
 
 use super::report_figures::Report;
+use crate::arrays::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::config::noise_seed_purposes::NoiseSeeds;
-use crate::dataset::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::files::write_output;
 use crate::image::{ImageBatch, ImageShape};
 

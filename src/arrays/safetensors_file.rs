@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
-use super::file_kind::not_safetensors;
+use crate::files::file_kind::not_safetensors;
 
 /// The content of a file.
 pub struct TensorFile<'a> {

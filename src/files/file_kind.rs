@@ -61,6 +61,8 @@ pub enum FileKind {
     Png,
     #[strum(to_string = "a JPEG image")]
     Jpeg,
+    #[strum(to_string = "a WebP image")]
+    WebP,
     /// A kind known to the crate `infer`, as a phrase.
     #[strum(to_string = "{0}")]
     Known(&'static str),
@@ -96,9 +98,8 @@ const MAGIC: [(&[u8], FileKind); 16] = [
 pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Extensions by which `infer` identifies a kind, and the phrase for each.
-const KNOWN: [(&str, &str); 30] = [
+const KNOWN: [(&str, &str); 29] = [
     ("gif", "a GIF image"),
-    ("webp", "a WebP image"),
     ("bmp", "a BMP image"),
     ("tif", "a TIFF image"),
     ("cr2", "a raw photograph"),
@@ -145,6 +146,9 @@ impl FileKind {
             return kind.clone();
         }
         let start = &bytes[..bytes.len().min(LOOKED_AT)];
+        if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
+            return Self::WebP;
+        }
         if let Some(kind) = zip_kind(start) {
             return kind;
         }
@@ -188,11 +192,15 @@ impl FileKind {
             Self::Zip | Self::Tar | Self::Gzip => "unpack it and name what is inside",
             Self::Known(words) if words.ends_with("archive") => "unpack it and name what is inside",
             Self::Known(words) if words.ends_with("image") => "convert it to PNG",
-            Self::Png | Self::Jpeg => "images in files of their own are read from a folder of them",
-            Self::AppleDouble => "it accompanies a file of the same name without '._'; name that",
-            Self::Npy | Self::Npz | Self::Hdf5 | Self::Matlab | Self::Parquet | Self::Arrow => {
-                "convert it"
+            Self::Png | Self::Jpeg | Self::WebP => {
+                "images in files of their own are read from a folder of them"
             }
+            Self::AppleDouble => "it accompanies a file of the same name without '._'; name that",
+            Self::Npy | Self::Npz | Self::Safetensors => {
+                "arrays of images are read with dataset.kind = 'arrays'"
+            }
+            Self::Parquet => "tables of images are read with dataset.kind = 'parquet'",
+            Self::Hdf5 | Self::Matlab | Self::Arrow => "convert it, for example to .npz",
             _ => "name another file",
         }
     }

@@ -1,24 +1,26 @@
-//! Reads one PNG or JPEG file as a square of bytes; incomplete files are refused.
+//! Reads one PNG, JPEG or WebP image as a square of bytes; incomplete files are refused.
 //!
 //! Decoders accept a truncated JPEG and leave the rest grey. Therefore the end of a file is searched for first
-//! (EOI in JPEG, IEND in PNG), JPEG data are decoded strictly, and their codes are counted separately
-//! (`jpeg_completeness.rs`). A PNG is protected by the checksums of its chunks.
+//! (EOI in JPEG, IEND in PNG, the length in WebP's header), JPEG data are decoded strictly, and their codes are counted
+//! separately (`jpeg_completeness.rs`). A PNG is protected by the checksums of its chunks. Images are turned and mirrored
+//! as their EXIF orientation asks, as viewers do.
 
 use std::fs;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use ::image::imageops::{FilterType, crop_imm, resize};
+use ::image::metadata::Orientation;
 use ::image::{ColorType, DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::file_kind::FileKind;
+use super::fit_to_square::{Crop, Fit};
 use super::jpeg_completeness;
 use super::picture_metadata::Metadata;
+use crate::files::file_kind::FileKind;
 
 /// Maximum size in bytes of a decoded image: 180 million grey pixels, or 60 million in three 16-bit channels.
 const DECODED_MAX: u64 = 512 << 20;
@@ -29,6 +31,9 @@ const DECODED_MAX: u64 = 512 << 20;
 /// (with two of four channels at half resolution: 1,024 bytes of pixels).
 const PNG_RATIO: u64 = 1 << 15;
 const JPEG_RATIO: u64 = 1 << 11;
+/// A WebP image of one colour takes a few bytes at any size, so there is no such limit. This many decoded bytes are
+/// allowed anyway (1,182 pixels a side), and the ratio of JPEG for larger images.
+const WEBP_DECODED_MIN: u64 = 4 << 20;
 
 /// The square of an image, and a record of the information lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +41,8 @@ pub struct Picture {
     /// `[3, size, size]`.
     pub planes: Vec<u8>,
     pub is_grey: bool,
+    /// Width and height, as viewers show it.
+    pub original: (u32, u32),
     pub was_cropped: bool,
     /// True if some pixels are not opaque.
     pub was_transparent: bool,
@@ -45,18 +52,32 @@ pub struct Picture {
     pub metadata: Metadata,
 }
 
-/// Reads an image, centre-cropped to a square and resized to `size` pixels per side.
+/// Reads an image file as a square.
 ///
 /// # Errors
 ///
 /// Explains why the file cannot be used, in words that follow its name in brackets.
-pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let (image, metadata) = match FileKind::of(&bytes) {
-        FileKind::Png => (decode_png(&bytes)?, Metadata::of_png(&bytes)),
-        FileKind::Jpeg => (decode_jpeg(&bytes)?, Metadata::of_jpeg(&bytes)),
-        kind => return Err(format!("it is {kind}, not a PNG or JPEG image; {}", kind.advice())),
+pub fn read(path: &Path, fit: Fit) -> Result<Picture, String> {
+    decode_picture(&fs::read(path).map_err(|error| error.to_string())?, fit)
+}
+
+/// Decodes the content of an image file as a square.
+///
+/// # Errors
+///
+/// Explains why it cannot be used, in words that follow a name in brackets.
+pub fn decode_picture(bytes: &[u8], fit: Fit) -> Result<Picture, String> {
+    let (mut image, metadata) = match FileKind::of(bytes) {
+        FileKind::Png => (decode_png(bytes)?, Metadata::of_png(bytes)),
+        FileKind::Jpeg => (decode_jpeg(bytes)?, Metadata::of_jpeg(bytes)),
+        FileKind::WebP => (decode_webp(bytes)?, Metadata::of_webp(bytes)),
+        kind => {
+            return Err(format!("it is {kind}, not a PNG, JPEG or WebP image; {}", kind.advice()));
+        }
     };
+    if let Some(orientation) = Orientation::from_exif(metadata.orientation) {
+        image.apply_orientation(orientation);
+    }
     let color = image.color();
     let was_deep =
         matches!(color, ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16);
@@ -64,17 +85,15 @@ pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
         color.has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX);
     let image = image.into_rgb8();
     let (width, height) = image.dimensions();
-    let side = width.min(height);
-    let middle = crop_imm(&image, (width - side) / 2, (height - side) / 2, side, side);
-    let wanted = size as u32;
-    let square = match side == wanted {
-        true => middle.to_image(),
-        false => resize(&middle.to_image(), wanted, wanted, FilterType::Triangle),
+    let square = |channel: usize| {
+        let plane: Vec<u8> = image.pixels().map(|pixel| pixel.0[channel]).collect();
+        fit.plane(&plane, height as usize, width as usize)
     };
     Ok(Picture {
-        planes: (0..3).flat_map(|c| square.pixels().map(move |pixel| pixel.0[c])).collect(),
+        planes: (0..3).flat_map(square).collect(),
         is_grey: !color.has_color(),
-        was_cropped: width != height,
+        original: (width, height),
+        was_cropped: width != height && fit.crop == Crop::Centre,
         was_transparent,
         was_deep,
         metadata,
@@ -83,11 +102,11 @@ pub fn read(path: &Path, size: usize) -> Result<Picture, String> {
 
 fn decode_png(bytes: &[u8]) -> Result<DynamicImage, String> {
     check_png_end(bytes)?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(DECODED_MAX.min(PNG_RATIO.saturating_mul(bytes.len() as u64)));
-    reader.limits(limits);
-    reader.decode().map_err(|error| format!("it is damaged: {error}"))
+    decode_limited(
+        bytes,
+        ImageFormat::Png,
+        DECODED_MAX.min(PNG_RATIO.saturating_mul(bytes.len() as u64)),
+    )
 }
 
 /// Walks from chunk to chunk (length, type, data, checksum) to IEND.
@@ -102,6 +121,36 @@ fn check_png_end(bytes: &[u8]) -> Result<(), String> {
         }
     }
     Err(format!("it is cut short: a PNG image without its end in '{}' bytes", bytes.len()))
+}
+
+fn decode_webp(bytes: &[u8]) -> Result<DynamicImage, String> {
+    // RIFF, the length of what follows (u32), WEBP.
+    let claimed = bytes.get(4..).and_then(|rest| rest.first_chunk::<4>());
+    let claimed = claimed.map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+    if claimed + 8 > bytes.len() as u64 {
+        return Err(format!(
+            "it is cut short: a WebP image of '{}' bytes by its header in '{}' bytes",
+            claimed + 8,
+            bytes.len()
+        ));
+    }
+    let decoded_max = JPEG_RATIO.saturating_mul(bytes.len() as u64).max(WEBP_DECODED_MIN);
+    decode_limited(bytes, ImageFormat::WebP, DECODED_MAX.min(decoded_max))
+}
+
+/// Decodes an image of which at most `decoded_max` bytes are allocated. A panic of the decoder is an error.
+fn decode_limited(
+    bytes: &[u8],
+    format: ImageFormat,
+    decoded_max: u64,
+) -> Result<DynamicImage, String> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(decoded_max);
+    reader.limits(limits);
+    let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()));
+    let decoded = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
+    decoded.map_err(|error| format!("it is damaged: {error}"))
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<DynamicImage, String> {
@@ -227,7 +276,7 @@ mod tests {
     fn check(bytes: &[u8]) -> Result<Picture, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), bytes).unwrap();
-        read(file.path(), 8)
+        read(file.path(), Fit::to(8))
     }
 
     #[test]
@@ -313,6 +362,40 @@ mod tests {
     }
 
     #[test]
+    fn webp_images_are_read_as_png_and_cut_ones_are_refused() {
+        let image: DynamicImage =
+            RgbImage::from_fn(24, 17, |x, y| Rgb([noise(x, y), noise(y, x), 90])).into();
+        let webp = encoded(&image, ImageFormat::WebP);
+        assert_eq!(check(&webp), check(&encoded(&image, ImageFormat::Png)));
+        for length in (12..webp.len()).step_by(7) {
+            let refused = check(&webp[..length]).unwrap_err();
+            assert!(refused.contains("cut short"), "{length}: {refused}");
+        }
+        // Images of one colour take a few bytes.
+        let flat = |side| encoded(&RgbImage::new(side, side).into(), ImageFormat::WebP);
+        assert!(check(&flat(1000)).is_ok());
+        let refused = check(&flat(2000)).unwrap_err();
+        assert!(refused.contains("Memory limit exceeded"), "{refused}");
+    }
+
+    #[test]
+    fn turned_images_are_turned_back() {
+        // Red on the left, blue on the right; orientation 6: viewers turn it clockwise by a quarter.
+        let image = RgbImage::from_fn(8, 8, |x, _| Rgb([if x < 4 { 255 } else { 0 }, 0, 255]));
+        let png = encoded(&image.into(), ImageFormat::Png);
+        let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let sum = crc32fast::hash(&[&b"eXIf"[..], exif].concat()).to_be_bytes();
+        let length = (exif.len() as u32).to_be_bytes();
+        let turned = [&png[..33], &length, b"eXIf", exif, &sum, &png[33..]].concat();
+        let (stored, turned) = (check(&png).unwrap(), check(&turned).unwrap());
+        assert_eq!((turned.metadata.orientation, stored.metadata.orientation), (6, 1));
+        for place in 0..64 {
+            let (row, column) = (place / 8, place % 8);
+            assert_eq!(turned.planes[place], stored.planes[(7 - column) * 8 + row], "{place}");
+        }
+    }
+
+    #[test]
     fn a_panic_of_the_decoder_is_a_refusal() {
         let bytes = base64::engine::general_purpose::STANDARD.decode(THINNED).unwrap();
         let error = check(&bytes).unwrap_err();
@@ -335,7 +418,7 @@ mod tests {
         for (bytes, kind) in [
             (&b""[..], "an empty file"),
             (b"GIF89a\x01\0\x01\0", "a GIF image"),
-            (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "cut short: a WebP image"),
             (b"<!doctype html>", "an HTML page"),
             (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
         ] {
