@@ -22,6 +22,8 @@ mod follow_several_runs;
 pub mod sample;
 pub mod report;
 pub mod data;
+pub mod import;
+pub mod export;
 pub mod denoise;
 mod denoise_input;
 pub mod theory;

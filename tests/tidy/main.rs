@@ -7,7 +7,7 @@ mod imports;
 use imports::Module;
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "allocator",
     "files",
     "console",
@@ -18,6 +18,7 @@ const ORDER: [&str; 21] = [
     "diffusion",
     "hardware",
     "network",
+    "weights",
     "theory",
     "training",
     "optimum",
