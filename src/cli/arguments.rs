@@ -77,7 +77,7 @@ pub enum Subcommands {
     Init(init::InitArgs),
     /// Sample score machines from noise seeds without a network; continues an interrupted run.
     Theory(theory_arguments::TheoryArgs),
-    /// Run one score machine on given tensors.
+    /// Run one score machine, or a run's network, on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Benchmark theory and training on this computer.
     #[command(subcommand)]

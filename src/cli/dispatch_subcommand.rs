@@ -79,7 +79,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Show(args) => show::run(paths, &args)?,
         Subcommands::Report(args) => report::show(paths, &args)?,
         Subcommands::Data(command) => data::run(paths, &command)?,
-        Subcommands::Denoise(args) => denoise::run(&args)?,
+        Subcommands::Denoise(args) => denoise::run(paths, &args)?,
         Subcommands::Bench(command) => bench::run(paths, &command)?,
         Subcommands::Completions { shell } => completions::run(shell)?,
     }

@@ -26,6 +26,8 @@ pub mod import;
 pub mod export;
 pub mod denoise;
 mod denoise_input;
+mod denoise_output;
+mod denoise_with_network;
 pub mod theory;
 mod theory_floors;
 pub mod theory_arguments;

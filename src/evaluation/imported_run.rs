@@ -243,8 +243,10 @@ impl ImportedNetwork {
         }
     }
 
-    fn fill(self, run: &RunDir, device: &DeviceRequest, from: ImportedFrom) -> Result<()> {
-        let told = format!("weights imported from '{}' (SHA-256 {})", from.file, from.sha256);
+    fn fill(mut self, run: &RunDir, device: &DeviceRequest, from: ImportedFrom) -> Result<()> {
+        let origin = format!("weights imported from '{}'", from.file);
+        let told = format!("{origin} (SHA-256 {})", from.sha256);
+        self.experiment.description = origin.clone().into();
         let identity = Current {
             settings: &self.experiment.deciding_settings(),
             training: &self.experiment.training,
@@ -272,12 +274,12 @@ impl ImportedNetwork {
         run_toml::write(&run.run_toml_path(), &description)?;
         checkpoint::write(&run.state_path(), &contents)?;
         let mut log = EventLog::open(&run.events_path())?;
-        log.append(0, EventBody::Notice { level: NoticeLevel::Info, text: told.clone() })?;
+        log.append(0, EventBody::Notice { level: NoticeLevel::Info, text: told })?;
         for note in self.notes {
             log.append(0, EventBody::Notice { level: NoticeLevel::Info, text: note })?;
         }
         log.append(0, EventBody::State { state: RunState::Finished, reason: None })?;
-        let status = Status { message: Some(told), ..Status::new(RunState::Finished, 0) };
+        let status = Status { message: Some(origin), ..Status::new(RunState::Finished, 0) };
         status.write(&run.status_path())?;
         Ok(())
     }

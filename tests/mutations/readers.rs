@@ -175,7 +175,7 @@ fn denoisers(place: &Path) -> Vec<Reader> {
                 fs::write(path, if number == which { input } else { &good[number] }).unwrap();
             }
             let attention = (which == 2).then(|| paths[2].clone());
-            denoise::run(&arguments(&paths, attention, &output)).is_ok()
+            denoise::with_machine(&arguments(&paths, attention, &output)).is_ok()
         })
     })
     .collect()
@@ -193,8 +193,9 @@ fn uniform_maps() -> Vec<u8> {
 fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) -> DenoiseArgs {
     let machine = if attention.is_some() { "attention" } else { "els" };
     DenoiseArgs {
-        images: paths[0].clone(),
-        machine: machine.to_owned(),
+        images: Some(paths[0].clone()),
+        machine: Some(machine.to_owned()),
+        run: None,
         k: Some(1),
         t: 0.5,
         input: paths[1].clone(),
