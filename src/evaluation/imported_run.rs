@@ -84,6 +84,7 @@ impl ImportChoices<'_> {
             experiment.set(key, value).context("taking what the weights' shapes tell")?;
         }
         experiment.set_pairs(self.settings)?;
+        self.all_images(&mut experiment)?;
         for (key, value) in &file.told.settings {
             let now = experiment.get(key)?.plain().replace(['[', ']', ' '], "");
             ensure!(
@@ -117,6 +118,19 @@ impl ImportChoices<'_> {
         };
         experiment.name = self.name.clone();
         Ok(experiment)
+    }
+
+    /// Without an experiment, all images of a file in their own size, rather than the few of the smallest experiment.
+    fn all_images(&self, experiment: &mut Experiment) -> Result<()> {
+        if self.experiment.is_some() || !experiment.dataset.kind.is_read() {
+            return Ok(());
+        }
+        for key in ["dataset.n", "dataset.size"] {
+            if !self.gives(key) {
+                experiment.set(key, "0")?;
+            }
+        }
+        Ok(())
     }
 
     /// Padding: of a whole module, of the metadata, of `--set`, or of the experiment.

@@ -45,12 +45,12 @@ type Read = Box<dyn Fn(&[u8]) + Send>;
 
 type Mend = fn(Vec<u8>, &mut ChaCha8Rng) -> Vec<u8>;
 
-fn keep(input: Vec<u8>, _: &mut ChaCha8Rng) -> Vec<u8> {
+pub fn keep(input: Vec<u8>, _: &mut ChaCha8Rng) -> Vec<u8> {
     input
 }
 
 /// A reader whose inputs are mutated and repaired samples; asserts that it accepts every sample.
-fn reader(
+pub fn reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
     is_text: bool,
@@ -70,7 +70,7 @@ fn reader(
 }
 
 /// Like [`reader`], with contradicting shapes among the inputs.
-fn tensor_reader(
+pub fn tensor_reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
     read: impl Fn(&[u8]) -> bool + Send + 'static,
@@ -97,6 +97,7 @@ pub fn all(place: &Path) -> Vec<Reader> {
     all.extend(denoisers(place));
     all.extend(records(place));
     all.extend(made(place));
+    all.extend(crate::weights::all(place));
     all
 }
 
