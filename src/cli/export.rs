@@ -1,7 +1,7 @@
 //! `export`: writes what a run has learned to files that other programs read.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -45,7 +45,7 @@ pub fn run(paths: &LabPaths, args: &ExportArgs) -> Result<()> {
     }
 }
 
-fn weights(run: &RunDir, args: &ExportArgs, path: &PathBuf) -> Result<()> {
+fn weights(run: &RunDir, args: &ExportArgs, path: &Path) -> Result<()> {
     let writing = || format!("writing '{}'", path.display());
     check_output(path).with_context(writing)?;
     let experiment = run.experiment()?;

@@ -51,7 +51,7 @@ fn mix(state: &mut [u32; 8], block: &[u8; 64]) {
 
 /// Section 4.2.2: the first 32 bits of the fractions of the cube roots of the first 64 primes.
 fn constants() -> [u32; 64] {
-    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     let mut primes = (2_u128..).filter(is_prime);
     std::array::from_fn(|_| {
         let prime = primes.next().unwrap_or_default();

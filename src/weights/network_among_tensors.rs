@@ -92,7 +92,9 @@ fn choose<'a>(
     let problem = match (prefixes.len(), &averaged[..]) {
         (1, _) => return Ok(prefixes.first().copied().unwrap_or_default()),
         (_, [one]) => return Ok(**one),
-        (0, _) if all.is_empty() => "it holds no tensors".to_owned(),
+        (0, _) if all.is_empty() => {
+            "it holds no tensors by name, in a dictionary or a module".to_owned()
+        }
         (0, _) => {
             let names: Vec<String> = all
                 .keys()
@@ -176,7 +178,7 @@ mod tests {
             none.contains("none of its 1 tensors") && none.contains("'conv1.weight'"),
             "{none}"
         );
-        assert!(found(&[]).unwrap_err().ends_with("it holds no tensors"));
+        assert!(found(&[]).unwrap_err().contains("it holds no tensors"));
         let more = found(&["net.up_projection.weight", "head.bias"]).unwrap_err();
         assert!(more.contains("'head.bias' is of no part"), "{more}");
     }

@@ -48,7 +48,7 @@ pub fn read(bytes: &Bytes) -> Result<Vec<usize>, WeightsError> {
         return Err(WeightsError::NoPatchSides { problem });
     }
     let side = |&value: &f64| {
-        let is_odd = value >= 1.0 && value < 1e6 && value % 2.0 == 1.0;
+        let is_odd = (1.0..1e6).contains(&value) && value % 2.0 == 1.0;
         if is_odd {
             return Ok(value as usize);
         }

@@ -90,7 +90,7 @@ pub fn all(place: &Path) -> Vec<Reader> {
     let older = vec![fixture("resnet_normalised_module_older.pt")];
     let classes = vec![fixture("unet_ddim_older.pt")];
     let inside: Vec<Entries> = states.iter().chain(&modules).map(|file| unpack(file)).collect();
-    let scales = vec![fixture("scales_list.pt"), fixture("scales_tensor.pt")];
+    let scales = ["scales_list.pt", "scales_tensor.pt"].map(fixture);
     let read_inside = import(ZEROS);
     assert!(inside.iter().all(|entries| read_inside(&pack(entries))));
     let sides: Vec<Entries> = scales.iter().map(|file| unpack(file)).collect();

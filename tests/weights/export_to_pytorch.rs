@@ -162,10 +162,13 @@ fn pytorch_gives_the_samples_and_estimates_that_mosaic_gives() {
          ['load_mosaic_weights.py'] + call\n    load_mosaic_weights.main()\n"
     );
     python(&["-c", &script]);
-    for (name, _) in NETWORKS {
+    for (name, changes) in NETWORKS {
         let read = |what: &str| tensors(Path::new(&path(&lab, name, what)));
         let error = relative_error(&read("samples-there")["samples"], &read("samples")["samples"]);
-        assert!(error < 1e-5, "samples of {name}: {error:e}");
+        // Samples are computed in single precision. Predicted noise is divided by sqrt(abar(1)) = .0125, which makes its
+        // rounding errors 80 times as large.
+        let tolerance = if changes.contains(&"network.output=noise") { 1e-3 } else { 1e-5 };
+        assert!(error < tolerance, "samples of {name}: {error:e}");
         let (theirs, ours) = (read("estimates-there"), read("estimates"));
         for tensor in ["x0", "eps"] {
             let error = relative_error(&theirs[tensor], &ours[tensor]);
