@@ -21,7 +21,7 @@ pub struct ExportArgs {
     pub run: String,
     /// Write the network's weights: safetensors, with the names of Kamb & Ganguli's state_dicts and the settings as
     /// metadata. examples/pytorch/load_mosaic_weights.py loads them into a PyTorch module.
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Training step of the checkpoint [default: the newest]; training.keep_every keeps earlier ones.
     #[arg(long, value_name = "STEP")]

@@ -12,19 +12,20 @@ pub fn sha256(bytes: &[u8]) -> String {
         0x1f83_d9ab,
         0x5be0_cd19,
     ];
+    let constants = constants();
     let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().for_each(|block| mix(&mut state, block));
+    blocks.iter().for_each(|block| mix(&mut state, block, &constants));
     // The end: a one bit, zeros, and the number of bits in 8 bytes.
     let mut end = rest.to_vec();
     end.push(0x80);
     end.resize(if end.len() > 56 { 120 } else { 56 }, 0);
     end.extend((8 * bytes.len() as u64).to_be_bytes());
-    end.as_chunks::<64>().0.iter().for_each(|block| mix(&mut state, block));
+    end.as_chunks::<64>().0.iter().for_each(|block| mix(&mut state, block, &constants));
     state.iter().map(|word| format!("{word:08x}")).collect()
 }
 
 /// Section 6.2.2, with the names of that section.
-fn mix(state: &mut [u32; 8], block: &[u8; 64]) {
+fn mix(state: &mut [u32; 8], block: &[u8; 64], constants: &[u32; 64]) {
     let mut w = [0_u32; 64];
     for (word, bytes) in w.iter_mut().zip(block.as_chunks::<4>().0) {
         *word = u32::from_be_bytes(*bytes);
@@ -35,7 +36,7 @@ fn mix(state: &mut [u32; 8], block: &[u8; 64]) {
         w[t] = w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1);
     }
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-    for (k, w) in constants().into_iter().zip(w) {
+    for (&k, w) in constants.iter().zip(w) {
         let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let choice = (e & f) ^ (!e & g);
         let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(k).wrapping_add(w);

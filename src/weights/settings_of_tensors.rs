@@ -37,15 +37,16 @@ fn not_computed(problem: impl Into<String>) -> WeightsError {
     WeightsError::NotComputed { problem: problem.into() }
 }
 
-/// The shape of a tensor of `n` axes.
-fn shape<'a>(tensors: &'a Tensors, name: &str, n: usize) -> Result<&'a [usize], WeightsError> {
+/// The shape of a tensor of `N` axes, none of which is empty.
+fn shape<const N: usize>(tensors: &Tensors, name: &str) -> Result<[usize; N], WeightsError> {
     let Some(tensor) = tensors.get(name) else {
         return Err(WeightsError::Misfit { problems: vec![format!("'{name}' is missing")] });
     };
-    match tensor.shape() {
-        shape if shape.len() == n && !shape.contains(&0) => Ok(shape),
-        shape => {
-            Err(WeightsError::tensor(name, format!("has shape {shape:?}; {n} axes belong here")))
+    match <[usize; N]>::try_from(tensor.shape()) {
+        Ok(shape) if !shape.contains(&0) => Ok(shape),
+        _ => {
+            let problem = format!("has shape {:?}; {N} axes belong here", tensor.shape());
+            Err(WeightsError::tensor(name, problem))
         }
     }
 }
@@ -74,7 +75,7 @@ pub fn read(
     let is_unet = !tensors.contains_key("up_projection.weight");
     let mut found = if is_unet { unet(tensors)? } else { resnet(tensors)? };
     if tensors.contains_key("embedding.class_embeddings.weight") {
-        found.n_classes = Some(shape(tensors, "embedding.class_embeddings.weight", 2)?[0]);
+        found.n_classes = Some(shape::<2>(tensors, "embedding.class_embeddings.weight")?[0]);
     }
     found.settings.insert("network.conditional", found.n_classes.is_some().to_string());
     let has_readout = tensors.keys().any(|name| name.starts_with(&format!("{READOUT}.")));
@@ -83,7 +84,7 @@ pub fn read(
         .insert("network.readout", if has_readout { "relu" } else { "linear" }.to_owned());
     if tensors.contains_key("attention.v.weight") {
         found.attention = Some(AttentionTensors {
-            inner: shape(tensors, "attention.v.weight", 4)?[0],
+            inner: shape::<4>(tensors, "attention.v.weight")?[0],
             has_queries: tensors.contains_key("attention.q.weight"),
         });
     }
@@ -99,9 +100,7 @@ fn count(tensors: &Tensors, before: &str, after: &str) -> usize {
 }
 
 fn resnet(tensors: &Tensors) -> Result<SettingsOfTensors, WeightsError> {
-    let &[width, channels, first, _] = shape(tensors, "up_projection.weight", 4)? else {
-        unreachable!("four axes were checked")
-    };
+    let [width, channels, first, _] = shape(tensors, "up_projection.weight")?;
     if first != FIRST_KERNEL_RESNET {
         return Err(not_computed(format!(
             "the ResNet's first kernel has side {first} (kernel_size); mosaic's ResNets have \
@@ -114,11 +113,11 @@ fn resnet(tensors: &Tensors) -> Result<SettingsOfTensors, WeightsError> {
             "the ResNet has no time layer after its last convolution (add_one=False), which mosaic's have",
         ));
     }
-    let kernel = |i: usize| Ok(shape(tensors, &format!("convs.{i}.0.weight"), 4)?[2].to_string());
+    let kernel = |i: usize| Ok(shape::<4>(tensors, &format!("convs.{i}.0.weight"))?[2].to_string());
     let kernels = (0..n_layers).map(kernel).collect::<Result<Vec<_>, WeightsError>>()?;
     let group_norm = tensors.contains_key("down_projection.1.weight");
     let last = if group_norm { "down_projection.1.weight" } else { "down_projection.weight" };
-    let last_kernel = shape(tensors, last, 4)?[2];
+    let last_kernel = shape::<4>(tensors, last)?[2];
     let settings = BTreeMap::from([
         ("network.architecture", "resnet".to_owned()),
         ("network.width", width.to_string()),
@@ -136,10 +135,7 @@ fn unet(tensors: &Tensors) -> Result<SettingsOfTensors, WeightsError> {
     let mut widths = Vec::new();
     let mut channels = 0;
     for (i, block) in blocks.iter().enumerate() {
-        let &[width, n_in, kernel, _] = shape(tensors, &format!("{block}.model.0.weight"), 4)?
-        else {
-            unreachable!("four axes were checked")
-        };
+        let [width, n_in, kernel, _] = shape(tensors, &format!("{block}.model.0.weight"))?;
         if kernel != 3 {
             return Err(not_computed(format!(
                 "the UNet's blocks have kernels of side {kernel} (kernel_size); mosaic's UNets have 3"
@@ -154,9 +150,9 @@ fn unet(tensors: &Tensors) -> Result<SettingsOfTensors, WeightsError> {
     let settings = BTreeMap::from([
         ("network.architecture", "unet".to_owned()),
         ("network.widths", widths.join(",")),
-        ("network.embedding", shape(tensors, "bottleneck.emb.1.weight", 2)?[1].to_string()),
+        ("network.embedding", shape::<2>(tensors, "bottleneck.emb.1.weight")?[1].to_string()),
         ("network.group_norm", group_norm.to_string()),
-        ("network.last_kernel", shape(tensors, "output_conv.weight", 4)?[2].to_string()),
+        ("network.last_kernel", shape::<4>(tensors, "output_conv.weight")?[2].to_string()),
     ]);
     Ok(SettingsOfTensors { settings, channels, n_classes: None, attention: None, padding: None })
 }

@@ -28,21 +28,8 @@ impl StoredTensor {
     /// If it reaches beyond the storage, or repeats numbers of it; the error is what is wrong with the tensor.
     pub fn of_view(view: &TensorView, kind: NumberType, bytes: Bytes) -> Result<Self, String> {
         let TensorView { offset, shape, strides, .. } = view;
-        let n_stored = bytes.len() / kind.n_bytes();
-        let n = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
-        let last = shape.iter().zip(strides).try_fold(*offset, |last, (&size, stride)| {
-            last.checked_add(size.saturating_sub(1).checked_mul(*stride)?)
-        });
-        let is_inside = n.is_some_and(|n| n <= n_stored)
-            && (n == Some(0) || last.is_some_and(|last| last < n_stored));
-        if !is_inside {
-            return Err(format!(
-                "of shape {shape:?} with strides {strides:?} from {offset} does not fit its storage of {n_stored} \
-                 numbers"
-            ));
-        }
-        let (offset, shape, strides) = (*offset, shape.clone(), strides.clone());
-        Ok(Self { kind, bytes, offset, shape, strides })
+        let (shape, strides) = (shape.clone(), strides.clone());
+        Self { kind, bytes, offset: *offset, shape, strides }.checked()
     }
 
     /// A tensor in row-major order, as safetensors files have them.
@@ -55,13 +42,26 @@ impl StoredTensor {
         for axis in (1..shape.len()).rev() {
             strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
         }
-        let storage = super::pickle_objects::StorageName {
-            key: String::new(),
-            kind: String::new(),
-            n_elements: 0,
-        };
-        let view = TensorView { storage, offset: 0, shape: shape.to_vec(), strides };
-        Self::of_view(&view, kind, bytes)
+        Self { kind, bytes, offset: 0, shape: shape.to_vec(), strides }.checked()
+    }
+
+    /// This tensor, if all its numbers lie within the bytes and there are no more of them.
+    fn checked(self) -> Result<Self, String> {
+        let Self { kind, bytes, offset, shape, strides } = &self;
+        let n_stored = bytes.len() / kind.n_bytes();
+        let n = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+        let last = shape.iter().zip(strides).try_fold(*offset, |last, (&size, stride)| {
+            last.checked_add(size.saturating_sub(1).checked_mul(*stride)?)
+        });
+        let is_inside = n.is_some_and(|n| n <= n_stored)
+            && (n == Some(0) || last.is_some_and(|last| last < n_stored));
+        match is_inside {
+            true => Ok(self),
+            false => Err(format!(
+                "of shape {shape:?} with strides {strides:?} from {offset} does not fit its storage of {n_stored} \
+                 numbers"
+            )),
+        }
     }
 
     pub fn kind(&self) -> NumberType {
