@@ -18,6 +18,7 @@
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
 //! | [`hardware`] | resources of this computer: processors, memory, disks, GPUs, their driver, the system's limits |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |
+//! | [`weights`] | weights of other programs read (PyTorch, safetensors) and written, nothing executed |
 //! | [`theory`] | score machines: analytic predictions of a network's estimates |
 //! | [`training`] | the training loop, optimiser state, checkpoints |
 //! | [`optimum`] | the best denoiser of a network's class, solved on the training images: `attention-optimal` |
@@ -77,6 +78,7 @@ pub mod dataset;
 pub mod diffusion;
 pub mod hardware;
 pub mod network;
+pub mod weights;
 pub mod theory;
 pub mod training;
 pub mod optimum;

@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
-    attach, bench, calibrate, compare, data, denoise, doctor, experiments, init, inspect, logs, ls,
-    note, pause_resume_stop_kill, preview, rename, report, reproduce, run, sample, show,
-    theory_arguments,
+    attach, bench, calibrate, compare, data, denoise, doctor, experiments, export, import, init,
+    inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report, reproduce, run,
+    sample, show, theory_arguments,
 };
 
 /// A terminal laboratory for the creativity of diffusion models.
@@ -54,6 +54,10 @@ pub enum Subcommands {
     Rm(pause_resume_stop_kill::RunArg),
     /// Sample a run's network from noise seeds and save the samples.
     Sample(sample::SampleArgs),
+    /// Make a run of weights that were trained elsewhere (PyTorch or safetensors).
+    Import(import::ImportArgs),
+    /// Write a run's weights for other programs.
+    Export(export::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),
     /// Fit the machines' settings to a run's network, one sampling step after the other.
@@ -73,7 +77,7 @@ pub enum Subcommands {
     Init(init::InitArgs),
     /// Sample score machines from noise seeds without a network; continues an interrupted run.
     Theory(theory_arguments::TheoryArgs),
-    /// Run one score machine on given tensors.
+    /// Run one score machine, or a run's network, on given tensors.
     Denoise(denoise::DenoiseArgs),
     /// Benchmark theory and training on this computer.
     #[command(subcommand)]

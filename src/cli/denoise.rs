@@ -1,6 +1,7 @@
-//! `mosaic denoise`: runs one score machine on given tensors, from file to file.
+//! `mosaic denoise`: runs one score machine, or a run's network ([`super::denoise_with_network`]), on given tensors, from
+//! file to file.
 //!
-//! For scientists who want to check a machine against their own code. All files are safetensors:
+//! For scientists who want to check a machine or a network against their own code. All files are safetensors:
 //!
 //! ```text
 //! --images     images [N,C,H,W] f32 | f64 in [-1, 1], or u8 mapped by u8 / 127.5 - 1; labels [N] u8 | i32 | i64
@@ -15,18 +16,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use safetensors::Dtype;
 use strum::VariantNames;
 
-use super::denoise_input::{self, InputFile, batch_shape, floats, integers, named};
-use crate::arrays::safetensors_file::{Array, to_bytes};
-use crate::diffusion::{Denoised, Denoiser, NoiseLevel, Schedule};
+use super::denoise_input::{
+    batch_shape, doubts_of_images, floats, integers, named, read, read_input,
+};
+pub use super::denoise_output::OutputType;
+use super::denoise_output::output_tensors;
+use super::denoise_with_network::NetworkQuestion;
+use super::lab_and_runs_dir_options::LabPaths;
+use crate::arrays::safetensors_file::to_bytes;
+use crate::diffusion::{Denoiser, Schedule};
 use crate::errorln;
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
 use crate::hardware::device_request::DeviceRequest;
-use crate::image::{ImageBatch, ImageShape};
+use crate::image::ImageShape;
 use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -34,15 +41,19 @@ use crate::theory::machine_spec::{
 use crate::theory::training_pixels::Storage;
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 
-/// Run one score machine on given tensors.
+/// Run one score machine, or a run's network, on given tensors.
 #[derive(Args, Clone, Debug)]
 pub struct DenoiseArgs {
     /// Training images: tensor 'images' `[N,C,H,W]` (f32 or f64 in -1..1, or u8), optional 'labels' `[N]`.
-    #[arg(long, value_name = "FILE")]
-    pub images: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "run", conflicts_with = "run")]
+    pub images: Option<PathBuf>,
     /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener, wiener-circulant or attention.
-    #[arg(long, value_name = "NAME")]
-    pub machine: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "run", conflicts_with = "run")]
+    pub machine: Option<String>,
+    /// Instead of a machine, the averaged network of this run's newest checkpoint; with --dtype f64 it computes in double
+    /// precision on the CPU, and --label is the class of a class-conditional one.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "posterior", "schedule"])]
+    pub run: Option<String>,
     /// Patch side, odd; for machines that compare patches.
     #[arg(long)]
     pub k: Option<usize>,
@@ -83,7 +94,7 @@ pub struct DenoiseArgs {
     /// Machine ls-wiener: masks keep filter weights of at least this fraction of the largest [default: 0.02].
     #[arg(long)]
     pub mask: Option<f64>,
-    /// Keep only training images with this label.
+    /// Keep only training images with this label; with --run, the class of all images.
     #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub label: Option<i64>,
     /// Also write entropy and provenance.
@@ -91,29 +102,49 @@ pub struct DenoiseArgs {
     pub posterior: bool,
 }
 
-/// Element type of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputType {
-    F32,
-    F64,
-}
-
 /// Runs the command.
 ///
 /// # Errors
 ///
 /// If the arguments are out of range or do not fit together, if a GPU that was requested by number cannot be
-/// opened, if an input is unusable, if the machine fails, or if the output cannot be written.
-pub fn run(args: &DenoiseArgs) -> Result<()> {
+/// opened, if an input is unusable, if the machine or network fails, or if the output cannot be written.
+pub fn run(paths: &LabPaths, args: &DenoiseArgs) -> Result<()> {
+    let Some(run) = &args.run else { return with_machine(args) };
+    check_time(args.t)?;
+    let question = NetworkQuestion {
+        run: &paths.run(run)?.dir,
+        t: args.t,
+        label: args.label,
+        input: &args.input,
+        output: &args.output,
+        dtype: args.dtype,
+        device: &args.device,
+    };
+    question.answer()
+}
+
+fn check_time(t: f64) -> Result<()> {
     ensure!(
-        args.t > 0.0 && args.t <= 1.0,
-        "--t '{}' is out of range; use 0 < t <= 1 (at 0 there is no noise)",
-        args.t
+        t > 0.0 && t <= 1.0,
+        "--t '{t}' is out of range; use 0 < t <= 1 (at 0 there is no noise)"
     );
-    let spec = machine_spec(args)?;
+    Ok(())
+}
+
+/// Runs a score machine.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn with_machine(args: &DenoiseArgs) -> Result<()> {
+    check_time(args.t)?;
+    let (Some(images), Some(machine)) = (&args.images, &args.machine) else {
+        bail!("a machine needs --images and --machine; a network needs --run");
+    };
+    let spec = machine_spec(machine, args)?;
     let cannot = || format!("cannot write the output '{}'", args.output.display());
     check_output(&args.output).with_context(cannot)?;
-    let images = read_images(&args.images, args.label)?;
+    let images = read_images(images, args.label)?;
     let images = match args.dtype {
         // GPUs support only single precision.
         OutputType::F64 => images,
@@ -129,7 +160,6 @@ pub fn run(args: &DenoiseArgs) -> Result<()> {
         OutputType::F64 => Precision::F64,
     };
     if args.posterior && !spec.kind.has_posterior() {
-        let machine = &args.machine;
         bail!("--posterior cannot be given with '{machine}': it has no posterior over patches");
     }
     let machine = Machine::new(spec, Arc::new(images), precision, provider.transpose()?)?;
@@ -144,8 +174,8 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
     text.parse().map_err(|_| format!("choose from {}", Schedule::VARIANTS.join(", ")))
 }
 
-fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
-    let kind = match MachineKind::parse(&args.machine)? {
+fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
+    let kind = match MachineKind::parse(machine)? {
         MachineKind::Attention { pool, .. } => {
             let settings = Scheduled::Fixed(attention_settings(args)?);
             MachineKind::Attention { pool, settings }
@@ -159,12 +189,12 @@ fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
                 ("--attention-source", args.attention_source.is_some()),
             ];
             if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
-                bail!("{flag} is for the machine 'attention', not for '{}'", args.machine);
+                bail!("{flag} is for the machine 'attention', not for '{machine}'");
             }
             match (other, args.mask) {
                 (MachineKind::Masked { .. }, Some(threshold)) => MachineKind::Masked { threshold },
                 (_, Some(_)) => {
-                    bail!("--mask is for the machine 'ls-wiener', not for '{}'", args.machine)
+                    bail!("--mask is for the machine 'ls-wiener', not for '{machine}'")
                 }
                 (other, None) => other,
             }
@@ -173,7 +203,7 @@ fn machine_spec(args: &DenoiseArgs) -> Result<MachineSpec> {
     let k = match args.k {
         Some(k) => k,
         None if kind.uses_patches() => {
-            bail!("machine '{}' compares patches; give the patch side with --k", args.machine)
+            bail!("machine '{machine}' compares patches; give the patch side with --k")
         }
         None => 1,
     };
@@ -204,12 +234,6 @@ fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {
     })
 }
 
-/// Builds something of a file; `role` tells in errors what it is used as.
-fn read<T>(path: &Path, role: &str, build: impl FnOnce(&InputFile) -> Result<T>) -> Result<T> {
-    let built = InputFile::read(path).and_then(|file| build(&file));
-    built.with_context(|| format!("cannot use '{}' as {role}", path.display()))
-}
-
 fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
     read(path, "training images", |file| {
         let tensors = file.tensors()?;
@@ -223,7 +247,7 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
             other => bail!("tensor 'images' holds '{other:?}'; give it as U8, F32 or F64"),
         };
         let mut images = TrainingImages::new(shape, storage)?;
-        for doubt in denoise_input::doubts_of_images(&tensor) {
+        for doubt in doubts_of_images(&tensor) {
             errorln!("warning: '{}': {doubt}", path.display());
         }
         if let Ok(labels) = tensors.tensor("labels") {
@@ -233,19 +257,6 @@ fn read_images(path: &Path, label: Option<i64>) -> Result<TrainingImages> {
             Some(label) => images.only_label(label)?,
             None => images,
         })
-    })
-}
-
-fn read_input(path: &Path) -> Result<ImageBatch> {
-    read(path, "input", |file| {
-        let tensors = file.tensors()?;
-        let tensor = named(&tensors, "x")?;
-        let shape = batch_shape("x", tensor.shape())?;
-        let values = floats("x", &tensor)?;
-        if let Some(doubt) = denoise_input::doubt_of_input(&values) {
-            errorln!("warning: '{}': {doubt}", path.display());
-        }
-        Ok(ImageBatch::new(shape, values))
     })
 }
 
@@ -266,39 +277,4 @@ fn read_attention(path: &Path, shape: ImageShape) -> Result<Arc<dyn AttentionPro
         let maps = FixedAttention::new(n_heads, p, floats("attention", &tensor)?)?;
         Ok(Arc::new(maps) as Arc<dyn AttentionProvider>)
     })
-}
-
-fn output_tensors(
-    x: &ImageBatch,
-    denoised: &Denoised,
-    level: NoiseLevel,
-    dtype: OutputType,
-) -> Vec<Array> {
-    let ImageShape { channels, height, width } = x.shape();
-    let images = vec![x.len(), channels, height, width];
-    let pixels = vec![x.len(), height, width];
-    let float = |name: &str, shape: &[usize], values: &[f64]| match dtype {
-        OutputType::F32 => {
-            let bytes = values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect();
-            (name.to_owned(), Dtype::F32, shape.to_vec(), bytes)
-        }
-        OutputType::F64 => {
-            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name.to_owned(), Dtype::F64, shape.to_vec(), bytes)
-        }
-    };
-    let mut tensors = vec![
-        float("x0", &images, denoised.x0.values()),
-        float("eps", &images, denoised.eps(x, level).values()),
-        float("score", &images, denoised.score(x, level).values()),
-    ];
-    if let Some(posterior) = &denoised.posterior {
-        tensors.push(float("entropy", &pixels, &posterior.entropy_nats));
-        let places = posterior.provenance.iter().flat_map(|place| {
-            [i64::from(place.image), i64::from(place.row), i64::from(place.column)]
-        });
-        let bytes = places.flat_map(i64::to_le_bytes).collect();
-        tensors.push(("provenance".to_owned(), Dtype::I64, [pixels, vec![3]].concat(), bytes));
-    }
-    tensors
 }

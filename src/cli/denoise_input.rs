@@ -12,7 +12,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::files::file_kind::not_safetensors;
 use crate::files::read_or_map_file;
-use crate::image::ImageShape;
+use crate::errorln;
+use crate::image::{ImageBatch, ImageShape};
 
 /// Maximum number of tensor names listed in an error.
 const NAMES_MAX: usize = 12;
@@ -141,7 +142,7 @@ fn doubt_of_order(shape: &[usize]) -> Option<String> {
 }
 
 /// A warning about implausible noisy images.
-pub fn doubt_of_input(values: &[f64]) -> Option<String> {
+fn doubt_of_input(values: &[f64]) -> Option<String> {
     let (low, high) = range(values.iter().copied())?;
     (low < -NOISY_MAX || high > NOISY_MAX).then(|| {
         format!(
@@ -161,6 +162,34 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 
 fn numbers<const SIZE: usize, T>(data: &[u8], parse: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
     data.as_chunks::<SIZE>().0.iter().map(|bytes| parse(*bytes)).collect()
+}
+
+/// Builds something of a file; `role` tells in errors what it is used as.
+///
+/// # Errors
+///
+/// If the file cannot be read, or those of `build`.
+pub fn read<T>(path: &Path, role: &str, build: impl FnOnce(&InputFile) -> Result<T>) -> Result<T> {
+    let built = InputFile::read(path).and_then(|file| build(&file));
+    built.with_context(|| format!("cannot use '{}' as {role}", path.display()))
+}
+
+/// Noisy images: the tensor `x` of a file.
+///
+/// # Errors
+///
+/// If the file cannot be read, or its tensor is missing or of another shape or type.
+pub fn read_input(path: &Path) -> Result<ImageBatch> {
+    read(path, "input", |file| {
+        let tensors = file.tensors()?;
+        let tensor = named(&tensors, "x")?;
+        let shape = batch_shape("x", tensor.shape())?;
+        let values = floats("x", &tensor)?;
+        if let Some(doubt) = doubt_of_input(&values) {
+            errorln!("warning: '{}': {doubt}", path.display());
+        }
+        Ok(ImageBatch::new(shape, values))
+    })
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use signal_hook::consts::SIGXFSZ;
 use super::arguments::{Cli, Subcommands};
 use super::attach::AttachArgs;
 use super::{
-    attach, bench, calibrate, compare, completions, data, denoise, doctor, experiments, init,
-    inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report, reproduce, rm, run,
-    sample, show, theory,
+    attach, bench, calibrate, compare, completions, data, denoise, doctor, experiments, export,
+    import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report,
+    reproduce, rm, run, sample, show, theory,
 };
 use crate::allocator::when_exhausted;
 use crate::files::is_stdout_closed;
@@ -71,13 +71,15 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Resume(args) => pause_resume_stop_kill::resume(paths, &args)?,
         Subcommands::Kill(args) => pause_resume_stop_kill::kill(paths, &args)?,
         Subcommands::Sample(args) => sample::sample(paths, &args)?,
+        Subcommands::Import(args) => import::run(paths, &args)?,
+        Subcommands::Export(args) => export::run(paths, &args)?,
         Subcommands::Calibrate(args) => calibrate::calibrate(paths, &args)?,
         Subcommands::Inspect(args) => inspect::run(paths, &args)?,
         Subcommands::Compare(args) => compare::run(paths, &args)?,
         Subcommands::Show(args) => show::run(paths, &args)?,
         Subcommands::Report(args) => report::show(paths, &args)?,
         Subcommands::Data(command) => data::run(paths, &command)?,
-        Subcommands::Denoise(args) => denoise::run(&args)?,
+        Subcommands::Denoise(args) => denoise::run(paths, &args)?,
         Subcommands::Bench(command) => bench::run(paths, &command)?,
         Subcommands::Completions { shell } => completions::run(shell)?,
     }

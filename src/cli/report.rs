@@ -28,9 +28,10 @@ pub fn show(paths: &LabPaths, args: &ReportArgs) -> Result<()> {
     let path = run.dir.report_path().join(if args.json { "report.json" } else { "report.md" });
     if !path.exists() {
         bail!(
-            "run '{}' has no report yet: it is {}; the report is written when the run finishes",
+            "run '{}' has no report yet: it is {}; the report is written when the run finishes, and by 'mosaic compare {}'",
             run.id,
-            run.listed_state().word()
+            run.listed_state().word(),
+            run.id
         );
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;

@@ -79,11 +79,8 @@ pub fn load_network(
     network: &NetworkConfig,
     device: &Device,
 ) -> Result<(u64, Network)> {
-    let Latest { found, .. } = checkpoint::latest_valid(&RunDir::open(run).state_path())?;
-    let Some((place, saved)) = found else {
-        bail!("run '{}' has no complete checkpoint yet", RunDir::open(run).id());
-    };
-    Ok((place.step, averaged_network(&saved, network, device)?))
+    let (step, saved) = load_checkpoint(&RunDir::open(run), None)?;
+    Ok((step, averaged_network(&saved, network, device)?))
 }
 
 /// The averaged network of a run's checkpoint of training step `step`.
@@ -96,6 +93,21 @@ pub fn load_network_at(
     network: &NetworkConfig,
     device: &Device,
 ) -> Result<Network> {
+    averaged_network(&load_checkpoint(run, Some(step))?.1, network, device)
+}
+
+/// A run's checkpoint of training step `step`, or its newest whole one, with its training step.
+///
+/// # Errors
+/// If the run has no such checkpoint, or that of `step` is damaged.
+pub fn load_checkpoint(run: &RunDir, step: Option<u64>) -> Result<(u64, checkpoint::Contents)> {
+    let Some(step) = step else {
+        let Latest { found, .. } = checkpoint::latest_valid(&run.state_path())?;
+        let Some((place, saved)) = found else {
+            bail!("run '{}' has no complete checkpoint yet", run.id());
+        };
+        return Ok((place.step, saved));
+    };
     let kept = checkpoint::list(&run.state_path())?;
     let Some(place) = kept.iter().find(|kept| kept.step == step) else {
         let steps: Vec<String> = kept.iter().rev().map(|kept| kept.step.to_string()).collect();
@@ -108,7 +120,7 @@ pub fn load_network_at(
             steps.join(", ")
         );
     };
-    averaged_network(&place.load()?, network, device)
+    Ok((step, place.load()?))
 }
 
 fn averaged_network(

@@ -10,6 +10,7 @@
 
 pub mod choose_gpu_or_cpu;
 pub mod load_networks_and_data;
+pub mod imported_run;
 pub mod stop_flag;
 pub mod floors;
 pub mod novelty_by_chance;

@@ -15,6 +15,7 @@ pub mod file_kind;
 mod error;
 mod output_path;
 mod overwrite_existing_file;
+mod sha256;
 
 pub use atomic_replacement::write_atomically;
 pub use descriptor_paths::is_stdout_closed;
@@ -23,3 +24,4 @@ pub use missing_file::if_there;
 pub use output_path::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
 };
+pub use sha256::sha256;

@@ -9,7 +9,7 @@ use super::ops::linear::linear;
 use super::parameters::{Builder, Initial, NetworkError};
 
 /// KG's number of groups.
-const N_GROUPS: usize = 8;
+pub const N_GROUPS: usize = 8;
 
 /// A same-padding convolution.
 pub struct Conv {

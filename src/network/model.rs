@@ -108,6 +108,17 @@ impl Network {
         })
     }
 
+    /// Names and shapes of the parameters of a network with this configuration, in their order.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is invalid.
+    pub fn outline(config: &NetworkConfig) -> Result<Vec<(String, Vec<usize>)>, NetworkError> {
+        let network = Self::build(config, Source::Outline, DType::F32, &Device::Cpu)?;
+        let shape = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.dims().to_vec());
+        Ok(network.parameters.iter().map(shape).collect())
+    }
+
     /// A copy whose weights are constants: later training does not change it, and it records no graph.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub enum Source<'a> {
     Stored(&'a TensorMap),
     /// Constant copies of stored values: sampling then keeps no graph.
     Frozen(&'a TensorMap),
+    /// Names and shapes alone: every value is the same zero, which takes no memory.
+    Outline,
 }
 
 /// Creates parameters by name and keeps them in order.
@@ -91,6 +93,7 @@ impl<'a> Builder<'a> {
             }
             Source::Stored(map) => self.variable(self.stored(map, name, shape)?)?,
             Source::Frozen(map) => self.stored(map, name, shape)?,
+            Source::Outline => Tensor::zeros(1, self.dtype, &self.device)?.broadcast_as(shape)?,
         };
         self.entries.push((name.to_owned(), tensor.clone()));
         Ok(tensor)

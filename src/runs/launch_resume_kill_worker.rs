@@ -117,6 +117,7 @@ pub fn launch(
         created_ms: now_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: options.device.clone(),
+        imported_from: None,
         experiment: experiment.clone(),
     };
     let begun = run_toml::write(&run.run_toml_path(), &description)

@@ -7,6 +7,7 @@
 mod formats;
 mod mutate;
 mod readers;
+mod weights;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

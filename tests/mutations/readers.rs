@@ -45,12 +45,12 @@ type Read = Box<dyn Fn(&[u8]) + Send>;
 
 type Mend = fn(Vec<u8>, &mut ChaCha8Rng) -> Vec<u8>;
 
-fn keep(input: Vec<u8>, _: &mut ChaCha8Rng) -> Vec<u8> {
+pub fn keep(input: Vec<u8>, _: &mut ChaCha8Rng) -> Vec<u8> {
     input
 }
 
 /// A reader whose inputs are mutated and repaired samples; asserts that it accepts every sample.
-fn reader(
+pub fn reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
     is_text: bool,
@@ -70,7 +70,7 @@ fn reader(
 }
 
 /// Like [`reader`], with contradicting shapes among the inputs.
-fn tensor_reader(
+pub fn tensor_reader(
     name: &'static str,
     samples: Vec<Vec<u8>>,
     read: impl Fn(&[u8]) -> bool + Send + 'static,
@@ -97,6 +97,7 @@ pub fn all(place: &Path) -> Vec<Reader> {
     all.extend(denoisers(place));
     all.extend(records(place));
     all.extend(made(place));
+    all.extend(crate::weights::all(place));
     all
 }
 
@@ -175,7 +176,7 @@ fn denoisers(place: &Path) -> Vec<Reader> {
                 fs::write(path, if number == which { input } else { &good[number] }).unwrap();
             }
             let attention = (which == 2).then(|| paths[2].clone());
-            denoise::run(&arguments(&paths, attention, &output)).is_ok()
+            denoise::with_machine(&arguments(&paths, attention, &output)).is_ok()
         })
     })
     .collect()
@@ -193,8 +194,9 @@ fn uniform_maps() -> Vec<u8> {
 fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) -> DenoiseArgs {
     let machine = if attention.is_some() { "attention" } else { "els" };
     DenoiseArgs {
-        images: paths[0].clone(),
-        machine: machine.to_owned(),
+        images: Some(paths[0].clone()),
+        machine: Some(machine.to_owned()),
+        run: None,
         k: Some(1),
         t: 0.5,
         input: paths[1].clone(),
@@ -227,6 +229,7 @@ fn records(place: &Path) -> Vec<Reader> {
         created_ms: 1,
         version: "0.1.0".to_owned(),
         device: DeviceRequest::Cpu,
+        imported_from: None,
         experiment,
     };
     run_toml::write(&run.run_toml_path(), &toml).unwrap();

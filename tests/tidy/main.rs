@@ -19,6 +19,7 @@ const ORDER: [&str; 22] = [
     "diffusion",
     "hardware",
     "network",
+    "weights",
     "theory",
     "training",
     "optimum",

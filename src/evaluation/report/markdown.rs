@@ -55,17 +55,21 @@ fn heading(report: &Report<'_>) -> String {
     let seeds = NoiseSeeds::held_out(comparison.n_seeds);
     let n_judged = comparison.rates.as_ref().map_or(comparison.n_seeds, |rates| rates.n_samples);
     let loss = cell(context.final_loss.map(|loss| format!("{loss:.5}")));
+    let training = match (context.n_steps, experiment.training.steps as u64) {
+        // Weights that were imported.
+        (0, _) => "not trained here".to_owned(),
+        (done, planned) if done == planned => {
+            format!("{done} steps of {} images", experiment.training.batch)
+        }
+        (done, planned) => {
+            format!("{done} of {planned} planned steps of {} images", experiment.training.batch)
+        }
+    };
     let run = format!(
-        "# {}\n\nExperiment `{}` ({}), {}{} steps of {} images, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
+        "# {}\n\nExperiment `{}` ({}), {training}, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
         experiment.name,
         experiment.description,
-        context.n_steps,
-        match experiment.training.steps as u64 {
-            planned if planned != context.n_steps => format!(" of {planned} planned"),
-            _ => String::new(),
-        },
-        experiment.training.batch,
         context.n_training_images,
         context.n_parameters,
         context.device,

@@ -10,6 +10,7 @@ use crate::runs::launch_resume_kill_worker::{
     LaunchError, LaunchOptions, launch, log_words, resume, terminate,
 };
 use crate::runs::run_dir::RunDir;
+use crate::runs::run_toml;
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status};
 
@@ -93,11 +94,14 @@ pub fn run_all(
     }
 }
 
-/// An existing run with the settings of an arm: a finished one if there is one, else the newest.
+/// An existing run with the settings of an arm: a finished one if there is one, else the newest. Imported weights, which
+/// were trained in another way, are none.
 pub fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
     let mut found = ArmState::Waiting;
     for summary in runs.list() {
-        let same = summary.dir.experiment().is_ok_and(|e| same_settings(&e, &arm.experiment));
+        let same = run_toml::read(&summary.dir.run_toml_path()).is_ok_and(|run| {
+            run.imported_from.is_none() && same_settings(&run.experiment, &arm.experiment)
+        });
         if !same {
             continue;
         }
