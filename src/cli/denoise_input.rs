@@ -10,9 +10,9 @@ use bytes::Bytes;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::errorln;
 use crate::files::file_kind::not_safetensors;
 use crate::files::read_or_map_file;
-use crate::errorln;
 use crate::image::{ImageBatch, ImageShape};
 
 /// Maximum number of tensor names listed in an error.
