@@ -125,6 +125,18 @@ impl Array {
         }
     }
 
+    /// The numbers of one item if the first `axes` axes are counted as one, in single precision.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer axes or items.
+    pub fn item(&self, axes: usize, index: usize) -> Vec<f32> {
+        let n_bytes = self.shape[axes..].iter().product::<usize>() * self.element.n_bytes();
+        let n = self.shape[axes..].to_vec();
+        let bytes = self.bytes.slice(index * n_bytes..(index + 1) * n_bytes);
+        Self { shape: n, element: self.element, bytes }.f32_values()
+    }
+
     /// The items of the first axis at `indices`, in that order.
     ///
     /// # Panics

@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
-    attach, bench, calibrate, compare, data, denoise, doctor, experiments, export, import, init,
-    inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report, reproduce, run,
-    sample, show, theory_arguments,
+    attach, bench, calibrate, compare, data, denoise, doctor, experiments, export, external,
+    import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report,
+    reproduce, run, sample, show, theory_arguments,
 };
 
 /// A terminal laboratory for the creativity of diffusion models.
@@ -56,6 +56,8 @@ pub enum Subcommands {
     Sample(sample::SampleArgs),
     /// Make a run of weights that were trained elsewhere (PyTorch or safetensors).
     Import(import::ImportArgs),
+    /// Prepare a directory for the samples of a model from elsewhere, which `compare --external` compares with theory.
+    External(external::ExternalArgs),
     /// Write a run's weights for other programs.
     Export(export::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.

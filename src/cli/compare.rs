@@ -9,12 +9,15 @@ use clap::Args;
 use signal_hook::consts::SIGINT;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use super::preview;
 use super::progress_bar;
 use crate::config::LargestSide;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::calibration::Calibration;
+use crate::evaluation::external::recorded_run;
 use crate::evaluation::floors::floors_file::LEVELS;
 use crate::evaluation::network_and_machines_of_run::Trained;
+use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::report::{NetworkMeasurements, Report, ReportContext};
 use crate::evaluation::summary_over_runs::{Row, summary};
 use crate::files::make_folder;
@@ -25,8 +28,11 @@ use crate::{console, errorln};
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
     /// Run names, or unique prefixes; runs of one experiment count as its training seeds.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "external")]
     pub runs: Vec<String>,
+    /// Directory with samples of a model from elsewhere (see 'mosaic external'), which becomes a run; repeatable.
+    #[arg(long, value_name = "DIR")]
+    pub external: Vec<PathBuf>,
     /// Held-out noise seeds.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub seeds: u32,
@@ -52,7 +58,10 @@ pub struct CompareArgs {
 }
 
 pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
-    let runs = args.runs.iter().map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
+    let mut runs = args.runs.iter().map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
+    for directory in &args.external {
+        runs.push(paths.run(&run_of_record(paths, directory)?)?);
+    }
     if let Some(out) = &args.out {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }
@@ -80,6 +89,28 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
         write!(console::stdout(), "{}", summary.page)?;
     }
     Ok(())
+}
+
+/// The name of the run of a record in `directory`; a new one gets a preview for the dashboard.
+fn run_of_record(paths: &LabPaths, directory: &Path) -> Result<String> {
+    let comparing = || format!("comparing '{}'", directory.display());
+    let lab = paths.lab()?;
+    let device = &lab.settings.device;
+    let (run, is_new) =
+        recorded_run::run_of(directory, &lab, &paths.runs()?, device).with_context(comparing)?;
+    if !is_new {
+        return Ok(run.id());
+    }
+    let previewed = Trained::open(&run, &[]).and_then(|trained| {
+        let request = PreviewRequest::of(&trained.experiment);
+        preview::make_of(&trained, &request, &trained.machine_set)
+    });
+    if let Err(error) = previewed {
+        // Nothing can be compared: the run would be of no use.
+        let _ = std::fs::remove_dir_all(run.path());
+        return Err(error).with_context(comparing);
+    }
+    Ok(run.id())
 }
 
 fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) -> Result<Row> {

@@ -12,8 +12,8 @@ use super::arguments::{Cli, Subcommands};
 use super::attach::AttachArgs;
 use super::{
     attach, bench, calibrate, compare, completions, data, denoise, doctor, experiments, export,
-    import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report,
-    reproduce, rm, run, sample, show, theory,
+    external, import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename,
+    report, reproduce, rm, run, sample, show, theory,
 };
 use crate::allocator::when_exhausted;
 use crate::files::is_stdout_closed;
@@ -72,6 +72,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Kill(args) => pause_resume_stop_kill::kill(paths, &args)?,
         Subcommands::Sample(args) => sample::sample(paths, &args)?,
         Subcommands::Import(args) => import::run(paths, &args)?,
+        Subcommands::External(args) => external::run(paths, &args)?,
         Subcommands::Export(args) => export::run(paths, &args)?,
         Subcommands::Calibrate(args) => calibrate::calibrate(paths, &args)?,
         Subcommands::Inspect(args) => inspect::run(paths, &args)?,

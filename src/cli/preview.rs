@@ -14,6 +14,7 @@ use crate::console;
 use crate::evaluation::make_preview::PreviewMaker;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::preview_request::PreviewRequest;
+use crate::evaluation::samples::MachineSet;
 use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::control_messages::Command;
 use crate::runs::run_dir::RunDir;
@@ -65,11 +66,25 @@ fn make(run: &RunDir, request: &PreviewRequest) -> Result<String> {
     trained.solver.watch(progress_bar::of_solving(Arc::default()));
     let calibration = run.calibration_path();
     let machine_set = trained.machine_set.with_saved_calibration(&calibration, request.steps)?;
+    make_of(&trained, request, &machine_set)
+}
+
+/// Makes the preview of an open run with these machines; returns its directory.
+///
+/// # Errors
+///
+/// If sampling fails or the preview cannot be written.
+pub fn make_of(
+    trained: &Trained,
+    request: &PreviewRequest,
+    machine_set: &MachineSet,
+) -> Result<String> {
+    let run = &trained.run;
     let maker = PreviewMaker {
         previews: &run.previews_path(),
-        machine_set: &machine_set,
+        machine_set,
         judge: trained.judge.as_ref(),
-        noise_seed: trained.experiment.noise_seed,
+        noise: &trained.noise,
         stop: &AtomicBool::new(false),
     };
     let summary = maker.make(trained.step, &trained.network, request)?;

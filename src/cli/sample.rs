@@ -13,12 +13,12 @@ use super::lab_and_runs_dir_options::LabPaths;
 use super::stdout_or_stderr::words_beside;
 use crate::config::noise_seed_argument::parse_seeds;
 use crate::console;
+use crate::diffusion::Sampling;
 use crate::evaluation::agreement_and_rates;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::with_classes;
 use crate::files::{check_output, is_stream, write_output};
 use crate::image::{contact_sheet, picture_file};
-use crate::random::noise_seeds;
 use crate::runs::preview_files::tensor_file;
 use crate::runs::seen_held_out_seeds;
 
@@ -66,11 +66,20 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
         .context("recording the seeds as seen")?;
     let n = usize::try_from(args.seeds.end - args.seeds.start)?;
     let shape = trained.dataset.shape();
-    let seeds = noise_seeds(experiment.noise_seed, args.seeds.start, n, shape);
+    let seeds = trained.noise.images(args.seeds.start, n, shape);
+    if seeds.len() < n {
+        bail!(
+            "the record of {} has {} of the noise seeds {}..{}",
+            run.id,
+            seeds.len(),
+            args.seeds.start,
+            args.seeds.end
+        );
+    }
     let denoiser = with_classes(&trained.network, args.seeds.start, n);
     let mut sampler = experiment.ddim();
     sampler.n_steps = args.steps.map_or(sampler.n_steps, |steps| steps as usize);
-    let samples = sampler.sample(&denoiser, &seeds, &mut |_| Ok(())).context("sampling")?;
+    let samples = denoiser.sample(sampler, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {
         let picture = match n {
             0..=PAIRS_MAX => contact_sheet::with_differences(&seeds, &samples, &[], PAIRS_MAX),

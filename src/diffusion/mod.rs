@@ -18,4 +18,4 @@ pub use attention_entropy::AttentionStatistics;
 pub use attention_maps::{AttentionMaps, Grid};
 pub use denoiser::{DenoiseError, Denoised, Denoiser, Posterior, Provenance};
 pub use noise_schedule::{NoiseLevel, Schedule};
-pub use sampler::{Ddim, SampleStep};
+pub use sampler::{Ddim, Observer, SampleStep, Sampling};

@@ -32,6 +32,24 @@ pub struct SampleStep<'a> {
     pub denoised: &'a Denoised,
 }
 
+/// Called at every step of sampling; an error stops it.
+pub type Observer<'a> = dyn FnMut(SampleStep<'_>) -> Result<(), DenoiseError> + 'a;
+
+/// A denoiser with samples of its own: computed with [`Ddim::sample`], or recorded before.
+pub trait Sampling: Denoiser {
+    /// Samples of the noise `seeds`, `[B, C, H, W]`; `observe` is called at every step that is known.
+    ///
+    /// # Errors
+    ///
+    /// Those of the denoiser and of `observe`.
+    fn sample(
+        &self,
+        ddim: Ddim,
+        seeds: &ImageBatch,
+        observe: &mut Observer<'_>,
+    ) -> Result<ImageBatch, DenoiseError>;
+}
+
 impl Ddim {
     /// A sampler with `n_steps` steps.
     ///

@@ -9,7 +9,6 @@ use super::samples::{recording_maps, with_classes};
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::config::{CalibrationGrid, LargestSide};
 use crate::diffusion::DenoiseError;
-use crate::random::noise_seeds;
 
 impl Trained {
     /// Whether a saved calibration holds every machine, so that [`Self::calibrate`] leaves it as it is.
@@ -32,8 +31,8 @@ impl Trained {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<Calibration>, DenoiseError> {
         let Self { experiment, machine_set, network, step, .. } = self;
-        let chosen =
-            NoiseSeeds::calibration(experiment.calibrate.seeds.map_or(0, NonZeroUsize::get));
+        let wanted = experiment.calibrate.seeds.map_or(0, NonZeroUsize::get);
+        let chosen = NoiseSeeds::calibration(wanted.min(self.noise.n_calibration()));
         let (first, n_seeds) = (chosen.first(), chosen.len());
         let subjects = machine_set.subjects(first);
         if subjects.is_empty() {
@@ -42,7 +41,7 @@ impl Trained {
         if let Some(saved) = saved.filter(|saved| self.is_fitted_by(saved, auto)) {
             return Ok(Some(saved.clone()));
         }
-        if chosen.is_empty() {
+        if chosen.is_empty() || !network.has_steps() {
             return Ok(None);
         }
         // One file is of one set of noise seeds.
@@ -60,9 +59,9 @@ impl Trained {
             .zip(&kept)
             .filter_map(|(subject, kept)| kept.is_none().then_some(subject))
             .collect();
-        let (config, ddim) = (network.network().config(), machine_set.ddim());
+        let (config, ddim) = (network.config(), machine_set.ddim());
         let denoiser = &recording_maps(with_classes(network, first, n_seeds));
-        let seeds = noise_seeds(experiment.noise_seed, first, n_seeds, config.image);
+        let seeds = self.noise.images(first, n_seeds, config.image);
         let target = Target { denoiser, ddim, seeds };
         let made = calibrate(&target, &missing, &grid, stop, progress)?;
         let mut made = made.into_iter();
@@ -78,7 +77,7 @@ impl Trained {
     }
 
     fn calibration_grid(&self, auto: LargestSide) -> CalibrationGrid {
-        self.experiment.calibration_grid(self.network.network().config(), auto)
+        self.experiment.calibration_grid(self.network.config(), auto)
     }
 
     /// A machine's fit in `saved`, if it is of this network and number of steps. A fit with the patch sides of a run's own

@@ -17,6 +17,7 @@ use super::floors::floors_file::LEVELS;
 use super::floors::noised_images::Translation;
 use super::floors::{NoisedImages, squared_errors};
 use super::load_networks_and_data::load_network_at;
+use super::model::Model;
 use super::network_and_machines_of_run::Trained;
 use super::stop_flag::check_stop;
 use crate::analysis::confidence_intervals::{Interval, wilson};
@@ -84,11 +85,12 @@ impl Trained {
         let kept = checkpoint::list(&self.run.state_path())?;
         let mut found = Vec::with_capacity(kept.len());
         for (done, place) in kept.iter().rev().enumerate() {
-            let network = self.network.network();
+            let Some(network) = self.network.network() else { break };
+            let network = network.network();
             let network =
                 load_network_at(&self.run, place.step, network.config(), network.device())
                     .with_context(|| format!("opening the checkpoint of step {}", place.step))?;
-            let network = NetworkDenoiser::new(Arc::new(network));
+            let network = Model::from(NetworkDenoiser::new(Arc::new(network)));
             found.push(self.figures_of(&network, place.step, n, held_out.as_ref(), stop)?);
             progress(done + 1, kept.len());
         }
@@ -97,7 +99,7 @@ impl Trained {
 
     fn figures_of(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         step: u64,
         n: usize,
         held_out: Option<&Dataset>,
@@ -138,12 +140,12 @@ impl Trained {
     /// the standard error is over draws. At t = 1 there is only noise, and a clean estimate means nothing.
     fn error_over_levels(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         images: &Dataset,
         n: usize,
         stop: &AtomicBool,
     ) -> Result<MeanSquaredError, DenoiseError> {
-        let config = network.network().config();
+        let config = network.config();
         let levels: Vec<f64> = LEVELS.into_iter().filter(|&t| t < 1.0).collect();
         let mut sums = vec![0.0; n];
         for &t in &levels {

@@ -11,12 +11,12 @@ use super::agreement_and_rates;
 use super::attention_entropy_by_noise_level::AttentionByLevel;
 use super::copies_and_mosaics::{MosaicFigures, Mosaics};
 use super::network_and_machines_of_run::Trained;
+use super::noise_source::NoiseSource;
 use super::samples::attention_controls::{ControlSamples, ControlSeeds};
 use super::samples::{AgreementByStep, MachineSet, SampleSet};
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::diffusion::DenoiseError;
 use crate::image::{ImageBatch, ImageShape};
-use crate::random::noise_seeds;
 use crate::runs::event::{AgreementFigure, Rates};
 
 /// Seeds sampled between two calls of `progress`.
@@ -47,14 +47,14 @@ pub struct Comparison {
 }
 
 /// The images x_T of these seeds, `[n, C, H, W]`.
-fn noise(noise_seed: u64, seeds: &NoiseSeeds, shape: ImageShape) -> ImageBatch {
-    noise_seeds(noise_seed, seeds.first(), seeds.len(), shape)
+fn noise(source: &NoiseSource, seeds: &NoiseSeeds, shape: ImageShape) -> ImageBatch {
+    source.images(seeds.first(), seeds.len(), shape)
 }
 
 /// The noise of the seeds after those of `part`, whose maps are used in place of their own; after the last of all `n`
 /// held-out seeds comes the first. `None` if there is no other seed.
 fn other_noise(
-    noise_seed: u64,
+    source: &NoiseSource,
     n: usize,
     part: &NoiseSeeds,
     shape: ImageShape,
@@ -62,7 +62,7 @@ fn other_noise(
     let all = NoiseSeeds::held_out(n);
     let next = |seed: u64| if seed < all.last() { seed + 1 } else { all.first() };
     let mut others = ImageBatch::zeros(shape, 0);
-    part.range().for_each(|seed| others.append(&noise_seeds(noise_seed, next(seed), 1, shape)));
+    part.range().for_each(|seed| others.append(&source.images(next(seed), 1, shape)));
     (all.len() > 1).then_some(others)
 }
 
@@ -88,8 +88,11 @@ impl Trained {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Comparison> {
-        let (network, noise_seed) = (&self.network, self.experiment.noise_seed);
-        let config = network.network().config();
+        let (network, source) = (&self.network, &self.noise);
+        let noise_seed = self.experiment.noise_seed;
+        let n = n.min(source.n_held_out());
+        let n_judged = n_judged.min(source.n_held_out());
+        let config = network.config();
         let machines: Vec<_> = self.machine_set.machines().cloned().collect();
         let mosaics = Mosaics::new(&self.dataset, config, &machines)
             .context("building the search for copies")?;
@@ -100,13 +103,13 @@ impl Trained {
         let mut unclamped = config.clamp.then(|| ImageBatch::zeros(config.image, 0));
         let mut n_done = 0;
         for part in NoiseSeeds::held_out(n).parts(PIECE) {
-            let noise = noise(noise_seed, &part, config.image);
+            let noise = noise(source, &part, config.image);
             let first = part.first();
             let (piece, steps) =
                 machine_set.sample_with_steps(network, &noise, first, &mut attention, stop)?;
             by_step.append(steps);
             if self.experiment.compare.controls {
-                let others = other_noise(noise_seed, n, &part, config.image);
+                let others = other_noise(source, n, &part, config.image);
                 let seeds =
                     ControlSeeds { seeds: &noise, first_seed: first, others: others.as_ref() };
                 append_controls(&mut controls, machine_set.sample_controls(network, &seeds, stop)?);
@@ -126,7 +129,7 @@ impl Trained {
         let mut judged = samples.network.clone();
         let n_judged = self.judge.as_ref().map_or(0, |_| n_judged);
         for part in NoiseSeeds::held_out(n_judged).skip(n).parts(PIECE) {
-            let noise = noise(noise_seed, &part, config.image);
+            let noise = noise(source, &part, config.image);
             judged.append(&machine_set.sample_network_only(network, &noise, part.first(), stop)?);
         }
         let rates = |batch: &ImageBatch| {
@@ -167,14 +170,16 @@ impl SampleSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::noise_seeds;
 
     #[test]
     fn every_seed_has_another_one() {
         let shape = ImageShape::new(1, 2, 2);
         let part = NoiseSeeds::held_out(5).skip(3);
-        let found = other_noise(9, 5, &part, shape).unwrap();
+        let source = NoiseSource::Drawn(9);
+        let found = other_noise(&source, 5, &part, shape).unwrap();
         assert_eq!(found.image(0), noise_seeds(9, 1004, 1, shape).values());
         assert_eq!(found.image(1), noise_seeds(9, 1000, 1, shape).values());
-        assert!(other_noise(9, 1, &NoiseSeeds::held_out(1), shape).is_none());
+        assert!(other_noise(&source, 1, &NoiseSeeds::held_out(1), shape).is_none());
     }
 }

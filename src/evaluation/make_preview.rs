@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::agreement_and_rates::{agreement_figures, rates};
+use super::noise_source::NoiseSource;
 use super::preview_request::PreviewRequest;
 use super::samples::{MachineSet, SampleSet};
 use crate::analysis::creativity_judge::Judge;
+use crate::evaluation::model::Model;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
-use crate::random::noise_seeds;
 use crate::runs::event::PreviewSummary;
 use crate::runs::preview_files::{NETWORK, Preview, directory_name};
 
@@ -28,7 +28,7 @@ pub struct PreviewMaker<'a> {
     pub previews: &'a Path,
     pub machine_set: &'a MachineSet,
     pub judge: Option<&'a Judge>,
-    pub noise_seed: u64,
+    pub noise: &'a NoiseSource,
     pub stop: &'a AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl PreviewMaker<'_> {
     pub fn make(
         &self,
         step: u64,
-        network: &NetworkDenoiser,
+        network: &Model,
         request: &PreviewRequest,
     ) -> Result<PreviewSummary> {
         let started = Instant::now();
@@ -49,7 +49,7 @@ impl PreviewMaker<'_> {
         let (first, n) = (request.seeds.first(), request.seeds.len());
         let machine_set =
             self.machine_set.in_steps(request.steps).context("taking the sampling steps")?;
-        let seeds = noise_seeds(self.noise_seed, first, n, network.network().config().image);
+        let seeds = self.noise.images(first, n, network.config().image);
         let mut published = started;
         let mut outcome = Ok(());
         let mut ready = |set: &SampleSet| {

@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use super::external::recorded_run;
 use super::load_networks_and_data::{load_network, load_network_at, network_of};
+use super::model::Model;
+use super::noise_source::NoiseSource;
 use super::samples::MachineSet;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
@@ -34,7 +37,9 @@ pub struct Trained {
     /// Training step of the weights.
     pub step: u64,
     pub dataset: Arc<Dataset>,
-    pub network: NetworkDenoiser,
+    pub network: Model,
+    /// Where the noise of samples comes from.
+    pub noise: NoiseSource,
     /// The machines under the settings of the experiment, not calibrated.
     pub machine_set: Arc<MachineSet>,
     /// Solves for `attention-optimal` when that is first asked for an estimate.
@@ -66,10 +71,22 @@ impl Trained {
         let opened =
             choose_gpu_or_cpu::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
-        let (step, network) = match step {
-            Some(step) => (step, load_network_at(run, step, &config, &opened.tensors)?),
-            None => load_network(run.path(), &config, &opened.tensors)?,
-        };
+        let noise = NoiseSource::Drawn(experiment.noise_seed);
+        let (step, network, noise) =
+            match (recorded_run::record_of(run, &experiment, &config)?, step) {
+                (Some(_), Some(step)) => {
+                    bail!("{} is a record and has no checkpoint of step {step}", run.id())
+                }
+                (Some(record), None) => (0, Model::Recorded(record.model), record.noise),
+                (None, Some(step)) => {
+                    let network = load_network_at(run, step, &config, &opened.tensors)?;
+                    (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
+                }
+                (None, None) => {
+                    let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
+                    (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
+                }
+            };
         let (machines, notes) = experiment.machines(&config);
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
@@ -80,7 +97,8 @@ impl Trained {
         Ok(Self {
             run: run.clone(),
             judge: Judge::new(&dataset),
-            network: NetworkDenoiser::new(Arc::new(network)),
+            network,
+            noise,
             device: opened.words,
             experiment,
             step,

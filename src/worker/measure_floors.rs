@@ -11,6 +11,7 @@ use super::prepare_training::RunContext;
 use super::preview_thread::{BACKGROUND_NICENESS, pool};
 use crate::analysis::excess_over_floor::Convergence;
 use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
+use crate::evaluation::model::Model;
 use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};
 use crate::runs::status_and_heartbeat::StatusBoard;
@@ -107,7 +108,8 @@ impl FloorThread {
         let Some(floors) = self.known() else { return Ok(None) };
         let floors = &*floors;
         let n = context.experiment.training.batch.clamp(LIVE_DRAWS_MIN, LIVE_DRAWS_MAX);
-        let levels = network_excess(network, &context.dataset, None, floors, n, &self.cancel)
+        let network = Model::from(network.clone());
+        let levels = network_excess(&network, &context.dataset, None, floors, n, &self.cancel)
             .context("measuring the network's error by noise level")?;
         Ok(Some(ExcessByLevel {
             class_floor: class_floor(&context.network, floors).0.to_owned(),

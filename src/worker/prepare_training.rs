@@ -12,6 +12,7 @@ use crate::evaluation::choose_gpu_or_cpu;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::network_and_machines_of_run::solver_of;
+use crate::evaluation::noise_source::NoiseSource;
 use crate::evaluation::samples::MachineSet;
 use crate::image::ImageBatch;
 use crate::network::network_config::NetworkConfig;
@@ -57,7 +58,8 @@ impl RunContext {
     /// If the averaged weights cannot be taken.
     pub fn trained(self, device: String) -> Result<Trained> {
         Ok(Trained {
-            network: self.trainer.ema_denoiser().context("taking the averaged weights")?,
+            network: self.trainer.ema_denoiser().context("taking the averaged weights")?.into(),
+            noise: NoiseSource::Drawn(self.experiment.noise_seed),
             step: self.trainer.n_steps_done(),
             device,
             run: self.run,

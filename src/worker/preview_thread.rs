@@ -17,6 +17,7 @@ use crate::analysis::creativity_judge::Judge;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::attention_entropy_probe::predict_attention;
 use crate::evaluation::make_preview::PreviewMaker;
+use crate::evaluation::noise_source::NoiseSource;
 use crate::evaluation::preview_request::PreviewRequest;
 use crate::evaluation::samples::MachineSet;
 use crate::network::NetworkDenoiser;
@@ -194,10 +195,10 @@ fn make(kit: &PreviewKit, request: &Request) -> anyhow::Result<()> {
         previews: &kit.run.previews_path(),
         machine_set: &kit.machine_set.solved_except(&BTreeSet::new())?,
         judge: kit.judge.as_ref(),
-        noise_seed: kit.noise_seed,
+        noise: &NoiseSource::Drawn(kit.noise_seed),
         stop: &kit.stop,
     };
-    let summary = maker.make(request.step, &request.network, &request.request)?;
+    let summary = maker.make(request.step, &request.network.clone().into(), &request.request)?;
     kit.board.emit_at(request.step, EventBody::Preview(Box::new(summary)));
     Ok(())
 }

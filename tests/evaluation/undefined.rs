@@ -57,7 +57,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         novel_by_chance: None,
         n_steps: 5,
         device: "cpu".to_owned(),
-        n_parameters: 1,
+        n_parameters: Some(1),
         n_training_images: 2,
         calibration: None,
         seen_seeds: Vec::new(),

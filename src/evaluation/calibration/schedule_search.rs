@@ -12,7 +12,7 @@ use super::schedule_ranking::{mean, ranked};
 use super::setting_errors::{Errors, MachinesByClass, errors, estimate, mean_squared_error};
 use crate::analysis::{agreement::agreement, confidence_intervals::quartiles};
 use crate::config::CalibrationGrid;
-use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser};
+use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoised, Sampling};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::theory::machine_spec::AttentionSource;
@@ -36,7 +36,7 @@ struct Entry {
 
 /// The denoiser that machines are calibrated against, with attention maps if it has attention.
 pub struct Target<'a> {
-    pub denoiser: &'a dyn Denoiser,
+    pub denoiser: &'a dyn Sampling,
     pub ddim: Ddim,
     /// Noise of the calibration seeds, `[B, C, H, W]`.
     pub seeds: ImageBatch,
@@ -85,7 +85,7 @@ impl Trajectory {
         let n_steps = target.ddim.n_steps;
         let (mut states, mut estimates) = (Vec::with_capacity(n_steps + 1), Vec::new());
         let mut keeps = true;
-        let samples = target.ddim.sample(target.denoiser, &target.seeds, &mut |step| {
+        let samples = target.denoiser.sample(target.ddim, &target.seeds, &mut |step| {
             let attention = step.denoised.attention.as_ref();
             let bytes = size_of_val(step.denoised.x0.values())
                 + attention.map_or(0, |maps| size_of_val(maps.weights()));

@@ -7,9 +7,11 @@ use anyhow::{Context, Result};
 use super::floors_file::RunFloors;
 use super::network_error_by_level::{class_floor, network_excess};
 use crate::analysis::excess_over_floor::{Bound, Convergence, LevelExcess};
+use crate::config::Experiment;
 use crate::dataset::Dataset;
 use crate::evaluation::load_networks_and_data::open_held_out;
 use crate::evaluation::network_and_machines_of_run::Trained;
+use crate::network::network_config::NetworkConfig;
 
 /// A network's errors beside the floors of its class and data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,10 +39,10 @@ impl Trained {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Option<NetworkFloors>> {
         let n_draws = self.experiment.compare.floor_draws;
-        if n_draws == 0 {
+        if n_draws == 0 || !self.network.knows_noised_images() {
             return Ok(None);
         }
-        let config = self.network.network().config();
+        let config = self.network.config();
         let floors = RunFloors::load_or_measure(
             &self.run.floors_path(),
             &self.dataset,
@@ -68,13 +70,25 @@ impl Trained {
     /// Up to `n` images that the network was not trained on, of the shape and the classes that it knows. `None` if there are none, or
     /// if they cannot be read: files beyond the training subset may be damaged, and no result depends on them.
     pub fn held_out(&self, n: usize) -> Option<Dataset> {
-        let found = open_held_out(&self.experiment, n).ok().flatten()?;
-        let n_classes = self.network.network().config().n_classes;
-        let is_known = |&i: &usize| match (n_classes, found.labels()) {
-            (Some(n), Some(labels)) => usize::from(labels[i]) < n,
-            _ => true,
-        };
-        let known: Vec<usize> = (0..found.len()).filter(is_known).collect();
-        (found.shape() == self.dataset.shape() && !known.is_empty()).then(|| found.select(&known))
+        if !self.network.knows_noised_images() {
+            return None;
+        }
+        held_out_images(&self.experiment, self.network.config(), n)
     }
+}
+
+/// Up to `n` images of the experiment's set that are not training images, of the network's shape and classes; `None` if there
+/// are none or they cannot be read.
+pub fn held_out_images(
+    experiment: &Experiment,
+    network: &NetworkConfig,
+    n: usize,
+) -> Option<Dataset> {
+    let found = open_held_out(experiment, n).ok().flatten()?;
+    let is_known = |&i: &usize| match (network.n_classes, found.labels()) {
+        (Some(n), Some(labels)) => usize::from(labels[i]) < n,
+        _ => true,
+    };
+    let known: Vec<usize> = (0..found.len()).filter(is_known).collect();
+    (found.shape() == network.image && !known.is_empty()).then(|| found.select(&known))
 }

@@ -8,8 +8,8 @@ use super::squared_error::squared_errors;
 use crate::analysis::excess_over_floor::{Bound, LevelExcess, MeanSquaredError};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
+use crate::evaluation::model::Model;
 use crate::evaluation::stop_flag::check_stop;
-use crate::network::NetworkDenoiser;
 use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 
 /// Held-out images per noise level are this share of the draws: nothing is subtracted from their error, whose standard
@@ -45,6 +45,20 @@ pub fn class_floor(network: &NetworkConfig, floors: &RunFloors) -> (&'static str
     (name, bound)
 }
 
+/// How images are moved before noise is added, for a network of this class: as for the machine that it is compared with
+/// (`FloorMachine::all`), which for a UNet is `ideal`.
+pub fn translation_of(network: &NetworkConfig) -> Translation {
+    match (network.padding, &network.architecture) {
+        (Padding::Circular, Architecture::ResNet { .. }) => Translation::Circular,
+        _ => Translation::None,
+    }
+}
+
+/// How many of `n` draws per level are of held-out images.
+pub fn n_held_out(n: usize) -> usize {
+    n.div_ceil(HELD_OUT_SHARE).max(HELD_OUT_MIN.min(n))
+}
+
 /// The errors of `network` on the first `n` draws of `floors` at every level, and on a quarter as many images that it was
 /// not trained on.
 ///
@@ -52,20 +66,16 @@ pub fn class_floor(network: &NetworkConfig, floors: &RunFloors) -> (&'static str
 ///
 /// If the network fails, or [`DenoiseError::Cancelled`] once `stop` is set.
 pub fn network_excess(
-    network: &NetworkDenoiser,
+    network: &Model,
     dataset: &Dataset,
     held_out: Option<&Dataset>,
     floors: &RunFloors,
     n: usize,
     stop: &AtomicBool,
 ) -> Result<Vec<LevelExcess>, DenoiseError> {
-    let config = network.network().config();
+    let config = network.config();
     let (name, _) = class_floor(config, floors);
-    // The draws of the machine that the network is compared with; see `FloorMachine::all`.
-    let translation = match config.padding {
-        Padding::Circular if name != "ideal" => Translation::Circular,
-        _ => Translation::None,
-    };
+    let translation = translation_of(config);
     let errors = |dataset: &Dataset, level, n| {
         let noised = NoisedImages::draw(dataset, level, n, translation, floors.seed);
         let network = network.clone().clamped(false);
@@ -85,10 +95,7 @@ pub fn network_excess(
         let floor: Vec<f64> = floor[..n].iter().map(|&e| f64::from(e)).collect();
         let above: Vec<f64> = of_network.iter().zip(&floor).map(|(a, b)| a - b).collect();
         let held_out = match held_out {
-            Some(dataset) => {
-                let n = n.div_ceil(HELD_OUT_SHARE).max(HELD_OUT_MIN.min(n));
-                Some(MeanSquaredError::of(&errors(dataset, at, n)?))
-            }
+            Some(dataset) => Some(MeanSquaredError::of(&errors(dataset, at, n_held_out(n))?)),
             None => None,
         };
         found.push(LevelExcess {

@@ -12,22 +12,25 @@ use crate::evaluation::interventions::changed_attention::{
     ChangedAttention, NewMaps, RecordedStates,
 };
 use crate::evaluation::interventions::denoiser_of_classes::MachineOfClasses;
+use crate::evaluation::model::Model;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::MachineSet;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
 use crate::random::noise_seeds;
 
 /// The trajectories under a change of attention, of the network and of `attention-optimal` if it is among the machines.
 pub(super) fn record_changed(
     trained: &Trained,
     machine_set: &MachineSet,
-    (network, seed, noise): (&NetworkDenoiser, u64, &ImageBatch),
+    (network, seed, noise): (&Model, u64, &ImageBatch),
     change: &ChangeByHand,
     stop: &AtomicBool,
 ) -> Result<Vec<Actor>> {
-    if network.network().config().attention.is_none() {
+    if network.network().is_none() {
+        bail!("{} is a record: its attention cannot be changed", trained.run.id());
+    }
+    if network.config().attention.is_none() {
         bail!("the network of {} has no attention layer that could be changed", trained.run.id());
     }
     const OPTIMAL: &str = "attention-optimal";
@@ -72,7 +75,7 @@ pub(super) fn record_changed(
                 Some(maps) => Some(maps.clone()),
                 None => denoiser.own_maps(step.state, step.level)?,
             };
-            let heads = network.network().config().attention.map_or(1, |layer| layer.heads);
+            let heads = network.config().attention.map_or(1, |layer| layer.heads);
             let none = || to_itself(heads, noise.shape().n_pixels());
             steps.push(&step, Some(&maps.unwrap_or_else(none)));
             check_stop(stop)

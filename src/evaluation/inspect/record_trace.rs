@@ -2,20 +2,21 @@
 
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::record_changed_attention::record_changed;
 use super::recorded_steps::{Steps, singles, to_itself};
 use super::trace::{Actor, N_LEADING, PosteriorTrace, Trace};
 use crate::dataset::Dataset;
-use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior};
+use crate::diffusion::{
+    AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior, Sampling,
+};
 use crate::evaluation::interventions::ChangeByHand;
+use crate::evaluation::model::Model;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
-use crate::random::noise_seeds;
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::attention_settings_sweep::Sweep;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
@@ -37,7 +38,10 @@ pub fn record_trace(
     let path = trained.run.calibration_path();
     let machine_set = trained.machine_set.with_saved_calibration(&path, ddim.n_steps)?;
     let shape = trained.dataset.shape();
-    let noise = noise_seeds(trained.experiment.noise_seed, seed, 1, shape);
+    let noise = trained.noise.images(seed, 1, shape);
+    if noise.is_empty() {
+        bail!("the record of {} has no noise seed {seed}", trained.run.id());
+    }
     let network = with_classes(&trained.network, seed, 1);
 
     let (actor, recorded) = record_network(&network, ddim, &noise, stop)?;
@@ -72,16 +76,16 @@ pub fn record_trace(
 
 /// The network's trajectory, and its attention maps along it if it has attention.
 fn record_network(
-    network: &NetworkDenoiser,
+    network: &Model,
     ddim: Ddim,
     noise: &ImageBatch,
     stop: &AtomicBool,
 ) -> Result<(Actor, Option<RecordedAttention>)> {
-    let has_attention = network.network().config().attention.is_some();
+    let has_attention = network.config().attention.is_some();
     let mut recorded = RecordedAttention::new();
     let mut steps = Steps::default();
-    let samples = ddim
-        .sample(&recording_maps(network.clone()), noise, &mut |step| {
+    let samples = recording_maps(network.clone())
+        .sample(ddim, noise, &mut |step| {
             if let Some(maps) = &step.denoised.attention {
                 recorded.push(step.level, maps.clone());
             }

@@ -63,14 +63,18 @@ impl Trained {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<InterventionFigures>> {
-        let n = self.experiment.compare.interventions;
+        let n = match self.network.network() {
+            Some(_) => self.experiment.compare.interventions,
+            // The attention of a record cannot be changed.
+            None => 0,
+        };
         let found =
             THEORIES.into_iter().find_map(|name| Some((name, machine_set.of_classes(name)?)));
         let Some((theory, machines)) = found.filter(|_| n > 0) else { return Ok(None) };
         let seeds = NoiseSeeds::held_out(n);
         let first = seeds.first();
         let Some(machine) = MachineOfClasses::new(machines, first) else { return Ok(None) };
-        let config = self.network.network().config();
+        let config = self.network.config();
         let setup = Setup {
             ddim: machine_set.ddim(),
             noise_seed: self.experiment.noise_seed,

@@ -66,12 +66,14 @@ fn heading(report: &Report<'_>) -> String {
         }
     };
     let run = format!(
-        "# {}\n\nExperiment `{}` ({}), {training}, {} training images, {} parameters, {}.\nFinal loss {loss}{}.\n\n",
+        "# {}\n\nExperiment `{}` ({}), {training}, {} training images, {}, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
         experiment.name,
         experiment.description,
         context.n_training_images,
-        context.n_parameters,
+        context
+            .n_parameters
+            .map_or_else(|| "no network at hand".to_owned(), |n| format!("{n} parameters")),
         context.device,
         levels_in_words(context.loss_by_level),
     );

@@ -43,7 +43,8 @@ pub struct ReportContext<'a> {
     /// Training steps done: fewer than planned if training ended early.
     pub n_steps: u64,
     pub device: String,
-    pub n_parameters: usize,
+    /// `None` of a record.
+    pub n_parameters: Option<usize>,
     pub n_training_images: usize,
     /// The source of the machines' settings, if they were calibrated.
     pub calibration: Option<&'a Calibration>,
@@ -89,7 +90,7 @@ impl<'a> ReportContext<'a> {
             interventions: measured.interventions,
             n_steps: trained.step,
             device: trained.device.clone(),
-            n_parameters: trained.network.network().n_parameters(),
+            n_parameters: trained.network.network().map(|network| network.network().n_parameters()),
             n_training_images: trained.dataset.len(),
             calibration,
             seen_seeds: seen_held_out_seeds::read(run, experiment.noise_seed)

@@ -14,9 +14,9 @@ use super::values_outside_pixel_range::OutsideRange;
 use crate::analysis::agreement::{PooledRSquared, agreement};
 use crate::diffusion::{DenoiseError, Denoiser};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
+use crate::evaluation::model::Model;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
 
 /// Every machine against the network along the network's trajectories.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl MachineSet {
     /// If a machine cannot be built, a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn sample_with_steps(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         first_seed: u64,
         attention: &mut Option<AttentionByLevel>,
@@ -77,7 +77,7 @@ impl MachineSet {
     ) -> Result<(SampleSet, AgreementByStep), DenoiseError> {
         let mut set = self.without_samples(seeds);
         let mut found = self.without_steps();
-        let has_attention = network.network().config().attention.is_some();
+        let has_attention = network.config().attention.is_some();
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
         for start in (0..seeds.len()).step_by(chunk) {
@@ -131,7 +131,7 @@ impl MachineSet {
     fn compare_machine(
         &self,
         index: usize,
-        network: &NetworkDenoiser,
+        network: &Model,
         trajectory: &NetworkTrajectory,
         first_seed: u64,
         found: &mut StepAgreement,

@@ -18,8 +18,8 @@ use rand::seq::SliceRandom;
 use super::machine_set::{MachineEntry, MachineSet};
 use super::network_for_sampling::with_classes;
 use crate::diffusion::{AttentionMaps, DenoiseError};
+use crate::evaluation::model::Model;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
 use crate::random::{Purpose, stream};
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
@@ -107,7 +107,7 @@ impl MachineSet {
     /// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn sample_controls(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ControlSeeds<'_>,
         stop: &AtomicBool,
     ) -> Result<Vec<ControlSamples>, DenoiseError> {
@@ -143,7 +143,7 @@ impl MachineSet {
     /// The network's maps from the seeds of `part`, and from those of `others` from `start` on. Seeds keep their classes.
     fn maps_for_controls(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         first: u64,
         part: &ImageBatch,
         others: Option<&ImageBatch>,
@@ -170,13 +170,13 @@ impl MachineSet {
         &self,
         entry: &MachineEntry,
         control: Control,
-        network: &NetworkDenoiser,
+        network: &Model,
         first: u64,
         part: &ImageBatch,
         maps: &GivenMaps,
         stop: &AtomicBool,
     ) -> Result<ImageBatch, DenoiseError> {
-        let heads = network.network().config().attention.map_or(1, |attention| attention.heads);
+        let heads = network.config().attention.map_or(1, |attention| attention.heads);
         let n_heads = match entry.source() {
             Some(AttentionSource::Trajectory | AttentionSource::Measured) => heads,
             _ => 1,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
+use crate::evaluation::model::Model;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
@@ -168,7 +168,7 @@ impl MachineSet {
     /// If a machine cannot be built, for instance because it needs `recorded` and that is `None`.
     pub fn built_for(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seed: u64,
         recorded: Option<RecordedAttention>,
     ) -> Result<Vec<(String, Machine)>, DenoiseError> {
@@ -184,7 +184,7 @@ impl MachineSet {
         &self,
         entry: &MachineEntry,
         seed: u64,
-        network: NetworkDenoiser,
+        network: Model,
         recorded: Option<RecordedAttention>,
     ) -> Result<Machine, DenoiseError> {
         let class = (seed % self.dictionaries.len() as u64) as usize;
@@ -205,7 +205,7 @@ impl MachineSet {
 
 /// The network's attention maps at the machine's own state: the closed loop. This adapter connects `theory` and
 /// `network`, which do not import each other.
-struct MeasuredAttention(NetworkDenoiser);
+struct MeasuredAttention(Model);
 
 impl AttentionProvider for MeasuredAttention {
     fn attention(&self, x: &ImageBatch, level: NoiseLevel) -> Result<AttentionMaps, DenoiseError> {

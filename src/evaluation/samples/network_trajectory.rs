@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::diffusion::{Ddim, DenoiseError, Denoised, NoiseLevel};
+use crate::diffusion::{Ddim, DenoiseError, Denoised, NoiseLevel, Sampling};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
+use crate::evaluation::model::Model;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
-use crate::network::NetworkDenoiser;
 use crate::theory::RecordedAttention;
 
 /// Trajectories from `B` noise seeds.
@@ -35,12 +35,12 @@ impl NetworkTrajectory {
     /// If the network fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn of(
         ddim: Ddim,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         stop: &AtomicBool,
     ) -> Result<Self, DenoiseError> {
         let mut steps = Vec::with_capacity(ddim.n_steps);
-        let samples = ddim.sample(network, seeds, &mut |step| {
+        let samples = network.sample(ddim, seeds, &mut |step| {
             steps.push(NetworkStep {
                 index: step.index,
                 level: step.level,

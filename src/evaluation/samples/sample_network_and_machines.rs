@@ -4,12 +4,13 @@ use std::sync::atomic::AtomicBool;
 
 use super::machine_set::MachineSet;
 use super::network_for_sampling::with_classes;
-use crate::diffusion::{DenoiseError, Denoiser};
+use crate::diffusion::{DenoiseError, Denoiser, Sampling};
+use crate::evaluation::model::Model;
 use crate::evaluation::{
     attention_entropy_by_noise_level::AttentionByLevel, stop_flag::check_stop,
 };
 use crate::image::ImageBatch;
-use crate::network::{AttentionDetail, NetworkDenoiser};
+use crate::network::AttentionDetail;
 use crate::theory::{RecordedAttention, machine_spec::AttentionSource};
 
 /// Attention maps of one chunk's trajectory may take this much memory.
@@ -33,7 +34,7 @@ impl MachineSet {
     /// If a denoiser fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn sample(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         first_seed: u64,
         attention: &mut Option<AttentionByLevel>,
@@ -73,7 +74,7 @@ impl MachineSet {
     /// As [`MachineSet::sample`].
     pub(super) fn sample_machines(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         first_seed: u64,
         recorded: Option<&RecordedAttention>,
@@ -113,17 +114,18 @@ impl MachineSet {
     /// If the network fails, or [`DenoiseError::Cancelled`] once `stop` is set.
     pub fn sample_network_only(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         first_seed: u64,
         stop: &AtomicBool,
     ) -> Result<ImageBatch, DenoiseError> {
-        self.run(&with_classes(network, first_seed, seeds.len()), seeds, stop)
+        let network = with_classes(network, first_seed, seeds.len());
+        network.sample(self.ddim, seeds, &mut |_| check_stop(stop))
     }
 
     /// How much of its attention the network must record.
-    fn detail(&self, network: &NetworkDenoiser) -> AttentionDetail {
-        match network.network().config().attention.is_some() {
+    fn detail(&self, network: &Model) -> AttentionDetail {
+        match network.config().attention.is_some() {
             true if self.wants_trajectory() => AttentionDetail::Maps,
             true => AttentionDetail::Statistics,
             false => AttentionDetail::Nothing,
@@ -131,14 +133,9 @@ impl MachineSet {
     }
 
     /// The number of seeds that are sampled at once, so that their maps at every step fit into memory.
-    pub(super) fn chunk_with_maps(
-        &self,
-        network: &NetworkDenoiser,
-        seeds: &ImageBatch,
-        maps: bool,
-    ) -> usize {
+    pub(super) fn chunk_with_maps(&self, network: &Model, seeds: &ImageBatch, maps: bool) -> usize {
         let n_pixels = seeds.shape().n_pixels();
-        let heads = network.network().config().attention.map_or(0, |attention| attention.heads);
+        let heads = network.config().attention.map_or(0, |attention| attention.heads);
         let maps = if maps { self.ddim.n_steps * heads } else { 0 };
         let per_seed = maps * n_pixels * n_pixels * size_of::<f32>();
         let most = (MAPS_BYTES_MAX / per_seed.max(1)).clamp(1, CHUNK_SEEDS_MAX);
@@ -148,7 +145,7 @@ impl MachineSet {
 
     pub(super) fn sample_network(
         &self,
-        network: &NetworkDenoiser,
+        network: &Model,
         seeds: &ImageBatch,
         attention: &mut Option<AttentionByLevel>,
         stop: &AtomicBool,
@@ -156,7 +153,7 @@ impl MachineSet {
         let detail = self.detail(network);
         let network = network.clone().recording(detail);
         let mut recorded = RecordedAttention::new();
-        let samples = self.ddim.sample(&network, seeds, &mut |step| {
+        let samples = network.sample(self.ddim, seeds, &mut |step| {
             let denoised = step.denoised;
             if let (Some(sum), Some(found)) = (attention.as_mut(), &denoised.attention_statistics) {
                 sum.add(step.level.t, found);
@@ -213,7 +210,7 @@ mod tests {
         images.with_labels(vec![0, 1, 2, 0, 1]).unwrap()
     }
 
-    fn network() -> NetworkDenoiser {
+    fn network() -> Model {
         let variant = AttentionVariant::Softmax;
         let config = NetworkConfig {
             schedule: Schedule::default(),
@@ -229,7 +226,7 @@ mod tests {
             time_scale: 1.0,
             clamp: true,
         };
-        NetworkDenoiser::new(Arc::new(Network::new(&config, 1, &Device::Cpu).unwrap()))
+        Model::new(Arc::new(Network::new(&config, 1, &Device::Cpu).unwrap()))
     }
 
     #[test]
