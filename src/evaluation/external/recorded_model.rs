@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::recorded_arrays::RecordedArrays;
 use crate::diffusion::{
-    AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser, NoiseLevel, Observer, SampleStep,
-    Sampling,
+    AttentionMaps, AttentionStatistics, Ddim, DenoiseError, Denoised, Denoiser, NoiseLevel,
+    Observer, SampleStep, Sampling,
 };
 use crate::image::ImageBatch;
 use crate::network::network_config::NetworkConfig;
@@ -136,7 +136,11 @@ impl Sampling for RecordedModel {
                     let weights = rows.iter().flat_map(|&row| all.item(2, row * n_steps + place));
                     AttentionMaps::new(heads, arrays.shape.n_pixels(), weights.collect())
                 });
-                let denoised = Denoised { attention, ..Denoised::plain(at(&steps.x0hat)) };
+                let grid = self.record.config.grid();
+                let attention_statistics =
+                    attention.as_ref().and_then(|maps| AttentionStatistics::of_maps(maps, grid));
+                let x0 = at(&steps.x0hat);
+                let denoised = Denoised { attention, attention_statistics, ..Denoised::plain(x0) };
                 let state = at(&steps.states);
                 let level = ddim.level(index);
                 observe(SampleStep { index, level, state: &state, denoised: &denoised })?;
