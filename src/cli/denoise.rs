@@ -1,4 +1,4 @@
-//! `mosaic denoise`: runs one score machine, or a run's network ([`super::denoise_with_network`]), on given tensors, from
+//! `mosaic denoise`: runs one score machine, or a run's network (`denoise_with_network`), on given tensors, from
 //! file to file.
 //!
 //! For scientists who want to check a machine or a network against their own code. All files are safetensors:

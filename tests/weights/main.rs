@@ -6,6 +6,7 @@
 mod common;
 mod export_to_pytorch;
 mod import_from_pytorch;
+mod other_networks;
 mod refused_pickles;
 #[path = "../common/skip.rs"]
 mod skip;
