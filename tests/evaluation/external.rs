@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use mosaic_lab::arrays::{Array, ArrayFile, ArrayWriter, FileFormat, Numbers};
-use mosaic_lab::diffusion::{Denoiser, Sampling};
+use mosaic_lab::diffusion::Denoiser;
 use mosaic_lab::evaluation::network_and_machines_of_run::Trained;
 use mosaic_lab::image::ImageBatch;
 use serde_json::Value;
@@ -218,7 +218,9 @@ fn other_orders_of_axes_and_ranges_are_read() {
         let [.., c, h, w] = shape[..] else { continue };
         let last = values
             .chunks(c * h * w)
-            .flat_map(|image| (0..h * w).flat_map(|p| (0..c).map(move |at| image[at * h * w + p])))
+            .flat_map(|image| {
+                (0..h * w).flat_map(move |p| (0..c).map(move |at| image[at * h * w + p]))
+            })
             .collect();
         *values = last;
         let n = shape.len();

@@ -4,8 +4,8 @@ use mosaic_lab::diffusion::{
     Attending, AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel,
 };
 use mosaic_lab::evaluation::inspect::{Trace, path_of, path_of_changed};
+use mosaic_lab::evaluation::model::Model;
 use mosaic_lab::image::ImageBatch;
-use mosaic_lab::network::NetworkDenoiser;
 use mosaic_lab::random::noise_seeds;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ const SEEDS: usize = 4;
 
 /// The network with the same map in every head and image.
 struct WithMap<'a> {
-    network: &'a NetworkDenoiser,
+    network: &'a Model,
     /// Weight from pixel p to r of n.
     weight: fn(usize, usize, usize) -> f32,
 }
@@ -25,7 +25,7 @@ struct WithMap<'a> {
 impl Denoiser for WithMap<'_> {
     fn denoise(&self, x: &ImageBatch, level: NoiseLevel) -> Result<Denoised, DenoiseError> {
         let n = x.shape().n_pixels();
-        let heads = self.network.network().config().attention.unwrap().heads;
+        let heads = self.network.config().attention.unwrap().heads;
         let map: Vec<f32> = (0..n * n).map(|i| (self.weight)(i / n, i % n, n)).collect();
         let maps = AttentionMaps::new(heads, n, map.repeat(heads * x.len()));
         self.network.denoise_with_maps(x, level, &maps)

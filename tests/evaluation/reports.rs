@@ -516,8 +516,15 @@ fn check_copies(report: &Value, samples: &Samples, trained: &Trained) {
 
 /// What the report says of the run itself.
 fn check_facts(report: &Value, trained: &Trained) {
-    let n_parameters: usize =
-        trained.network.network().parameters().iter().map(|(_, tensor)| tensor.elem_count()).sum();
+    let n_parameters: usize = trained
+        .network
+        .network()
+        .unwrap()
+        .network()
+        .parameters()
+        .iter()
+        .map(|(_, tensor)| tensor.elem_count())
+        .sum();
     let facts: [(&str, Value); 11] = [
         ("run", trained.run.id().into()),
         ("experiment", "glyphs-attention".into()),

@@ -191,10 +191,10 @@ mod tests {
     use crate::config::NamedMachine;
     use crate::diffusion::{Ddim, Schedule};
     use crate::image::ImageShape;
-    use crate::network::Network;
     use crate::network::network_config::{
         Architecture, AttentionConfig, AttentionVariant, NetworkConfig, Output, Padding, Readout,
     };
+    use crate::network::{Network, NetworkDenoiser};
     use crate::random::noise_seeds;
     use crate::theory::machine_spec::{
         AttentionSettings, MachineKind, MachineSpec, PatchSize, Scheduled,
@@ -226,7 +226,8 @@ mod tests {
             time_scale: 1.0,
             clamp: true,
         };
-        Model::new(Arc::new(Network::new(&config, 1, &Device::Cpu).unwrap()))
+        let network = Network::new(&config, 1, &Device::Cpu).unwrap();
+        NetworkDenoiser::new(Arc::new(network)).into()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::consistency::rates;
 use super::paired_training_seeds::{Differences, SeedGroup, seed_groups};
-use super::run_results::RunResults;
+use super::run_results::{PredictedAttention, RunResults};
 use super::study_report::rate_panel;
 use super::verdict_of_finding::{Finding, Reading};
 use super::which_theory_predicts_which_network::compare_machines;
@@ -91,7 +91,7 @@ pub(super) fn read(runs: &[RunResults], margins: &Margins) -> Reading {
     let panel = rate_panel("consistent samples of the network", runs, |run| run.rate(CONSISTENT));
     Reading {
         findings,
-        tables: vec![predictions(&groups), errors(&groups), rates(runs)],
+        tables: vec![predictions(&groups), errors(&groups), entropies(&groups), rates(runs)],
         panels: vec![panel],
     }
 }
@@ -212,7 +212,43 @@ fn predictions(groups: &[SeedGroup<'_>]) -> Table {
     table
 }
 
-/// Errors by noise level: network, optimum and els, and the entropies of attention.
+/// Attention of the optimum and of networks by noise level.
+fn entropies(groups: &[SeedGroup<'_>]) -> Table {
+    let head = [
+        "networks",
+        "t",
+        "entropy of the network's attention",
+        "of the optimum's",
+        "r of log weights",
+    ];
+    let title = "Attention by noise level: entropy in nats at the networks' own states";
+    let mut table = Table::new(title, &head);
+    for group in groups {
+        let of = |run: &RunResults| -> Vec<PredictedAttention> {
+            let all = run.predicted_attention.iter();
+            all.filter(|found| found.machine == OPTIMAL).cloned().collect()
+        };
+        let each: Vec<Vec<PredictedAttention>> = group.runs.iter().map(|run| of(run)).collect();
+        for level in &each[0] {
+            let at = |pick: fn(&PredictedAttention) -> Option<f64>| {
+                let same = |all: &Vec<PredictedAttention>| {
+                    all.iter().find(|other| (other.t - level.t).abs() < 1e-9).and_then(pick)
+                };
+                number(mean(each.iter().filter_map(same)))
+            };
+            table.rows.push(vec![
+                group.words(),
+                number(Some(level.t)),
+                at(|found| Some(found.measured)),
+                at(|found| Some(found.predicted)),
+                at(|found| found.r_of_logs),
+            ]);
+        }
+    }
+    table
+}
+
+/// Errors by noise level: network, optimum and els.
 fn errors(groups: &[SeedGroup<'_>]) -> Table {
     let head = [
         "networks",
@@ -313,6 +349,28 @@ mod tests {
         };
         assert_eq!(verdicts([LOW, HIGH]), [Holds, Holds, Holds, Holds, Holds, Untested]);
         assert_eq!(verdicts([HIGH, HIGH])[1..3], [Fails, Undecided]);
+    }
+
+    #[test]
+    fn entropies_are_means_over_training_seeds() {
+        let mut all = of(&["network.attention=softmax"], HIGH);
+        for (seed, run) in all.iter_mut().enumerate() {
+            let level = |machine: &str, t, predicted| PredictedAttention {
+                machine: machine.to_owned(),
+                t,
+                predicted,
+                measured: 4.0 + seed as f64,
+                r_of_logs: (seed > 0).then_some(0.5),
+            };
+            run.predicted_attention =
+                vec![level("other", 0.5, 9.0), level(OPTIMAL, 0.5, 3.0), level(OPTIMAL, 0.6, 3.5)];
+        }
+        let table = entropies(&seed_groups(&all));
+        let cells: Vec<&[String]> = table.rows.iter().map(|row| &row[1..]).collect();
+        assert_eq!(
+            cells,
+            [["0.500", "5.000", "3.000", "0.500"], ["0.600", "5.000", "3.500", "0.500"]]
+        );
     }
 
     #[test]

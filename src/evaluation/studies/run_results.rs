@@ -18,6 +18,18 @@ use crate::runs::run_dir::RunDir;
 /// A machine and its points (t, value).
 pub type Curve = (String, Vec<(f64, f64)>);
 
+/// A machine's attention at the network's states of one noise level: means over seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PredictedAttention {
+    pub machine: String,
+    pub t: f64,
+    /// Entropies in nats.
+    pub predicted: f64,
+    pub measured: f64,
+    /// Pearson's r of the logarithms of the weights.
+    pub r_of_logs: Option<f64>,
+}
+
 /// One run of a study.
 #[derive(Clone, Debug)]
 pub struct RunResults {
@@ -35,6 +47,8 @@ pub struct RunResults {
     pub samples: Option<NetworkSamples>,
     /// The network's checkpoints, in order of training; empty if they were not looked at.
     pub over_training: Vec<CheckpointFigures>,
+    /// Attention that machines predict beside the network's; empty without any.
+    pub predicted_attention: Vec<PredictedAttention>,
     /// What changes of attention do, if any were made.
     pub interventions: Option<InterventionFigures>,
 }
@@ -73,6 +87,7 @@ impl RunResults {
             mosaics: mosaics.unwrap_or_default(),
             samples: NetworkSamples::read(&folder),
             over_training,
+            predicted_attention: predicted_attention(&text("predicted_attention.csv")?),
             interventions: serde_json::from_value(report["interventions"].clone()).ok(),
             report,
         })
@@ -161,6 +176,23 @@ fn interval(rates: &Value, name: &str) -> Option<Interval> {
     })
 }
 
+/// The lines of `predicted_attention.csv`; lines of another form are left out.
+fn predicted_attention(text: &str) -> Vec<PredictedAttention> {
+    let line = |line: &str| {
+        let [machine, t, predicted, measured, r] = line.split(',').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        Some(PredictedAttention {
+            machine: machine.to_owned(),
+            t: t.parse().ok()?,
+            predicted: predicted.parse().ok()?,
+            measured: measured.parse().ok()?,
+            r_of_logs: r.parse().ok(),
+        })
+    };
+    text.lines().skip(1).filter_map(line).collect()
+}
+
 /// Adds which samples are copies, from `copies_over_training.csv`, whose lines are in the order of the checkpoints.
 fn read_copies(text: &str, checkpoints: &mut [CheckpointFigures]) {
     for line in text.lines().skip(1) {
@@ -198,6 +230,14 @@ fn by_machine<T>(
 mod tests {
     use super::*;
     use crate::analysis::confidence_intervals::wilson;
+
+    #[test]
+    fn predicted_attention_is_read_line_by_line() {
+        let found = predicted_attention("head\nm,0.5,4.1,4.2,0.3\nm,1,5,5,\nbroken\n");
+        let (first, second) = (&found[0], &found[1]);
+        assert_eq!((first.t, first.predicted, first.measured), (0.5, 4.1, 4.2));
+        assert_eq!((first.r_of_logs, second.r_of_logs, found.len()), (Some(0.3), None, 2));
+    }
 
     #[test]
     fn seeds_without_r_are_left_out_of_the_share_won() {

@@ -30,6 +30,7 @@ pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> Run
         mosaics: Vec::new(),
         samples: None,
         over_training: Vec::new(),
+        predicted_attention: Vec::new(),
         interventions: None,
     }
 }
