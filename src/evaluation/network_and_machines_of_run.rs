@@ -72,22 +72,27 @@ impl Trained {
             choose_gpu_or_cpu::open(&description.device, |problem| crate::errorln!("{problem}"))?;
         let (config, dataset) = network_of(&experiment)?;
         let noise = NoiseSource::Drawn(experiment.noise_seed);
-        let (step, network, noise) =
-            match (recorded_run::record_of(run, &experiment, &config)?, step) {
-                (Some(_), Some(step)) => {
-                    bail!("{} is a record and has no checkpoint of step {step}", run.id())
-                }
-                (Some(record), None) => (0, Model::Recorded(record.model), record.noise),
-                (None, Some(step)) => {
-                    let network = load_network_at(run, step, &config, &opened.tensors)?;
-                    (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
-                }
-                (None, None) => {
-                    let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
-                    (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
-                }
-            };
-        let (machines, notes) = experiment.machines(&config);
+        let (mut machines, mut notes) = experiment.machines(&config);
+        let record = recorded_run::record_of(run, &experiment, &config)?;
+        if let Some(record) = &record {
+            let (kept, more) = record.machines(machines);
+            machines = kept;
+            notes.extend(more);
+        }
+        let (step, network, noise) = match (record, step) {
+            (Some(_), Some(step)) => {
+                bail!("{} is a record and has no checkpoint of step {step}", run.id())
+            }
+            (Some(record), None) => (0, Model::Recorded(record.model), record.noise),
+            (None, Some(step)) => {
+                let network = load_network_at(run, step, &config, &opened.tensors)?;
+                (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
+            }
+            (None, None) => {
+                let (step, network) = load_network(run.path(), &config, &opened.tensors)?;
+                (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
+            }
+        };
         let images =
             TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
         let solver = solver_of(run);

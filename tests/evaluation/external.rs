@@ -179,12 +179,12 @@ fn a_network_has_the_same_figures_by_its_record() {
 
     // It is a run now: listed, with a preview, and the same one when it is compared again.
     let listed = printed(&case.lab, &["ls"]);
-    let name = listed.lines().find(|line| line.contains("my-model")).expect(&listed);
+    let name = listed.lines().find(|line| line.contains("my_model")).expect(&listed);
     assert!(name.contains("finished"), "{listed}");
     let n_runs = |listed: &str| listed.lines().count();
     compare(&case, &["--external", folder], "again");
     assert_eq!(n_runs(&printed(&case.lab, &["ls"])), n_runs(&listed));
-    let run = name.split_whitespace().find(|word| word.starts_with("my-model")).unwrap();
+    let run = name.split_whitespace().find(|word| word.starts_with("my_model")).unwrap();
     printed(&case.lab, &["inspect", run, "--seed", "1001"]);
     let output = case.lab.mosaic(&["inspect", run, "--seed", "1001", "--change", "uniform"]);
     assert!(stderr(&output).contains("is a record"), "{}", stderr(&output));
@@ -267,7 +267,7 @@ fn arrays_that_cannot_be_a_models_answers_are_refused_by_name() {
         let output = case.lab.mosaic(&["compare", "--external", folder]);
         assert!(!output.status.success(), "it should be refused");
         let listed = printed(&case.lab, &["ls"]);
-        assert!(!listed.contains("my-model"), "no run is left: {listed}");
+        assert!(!listed.contains("my_model"), "no run is left: {listed}");
         stderr(&output)
     };
     let no_samples = refusal(&|all| *all = all.without(&["samples"]));

@@ -90,6 +90,11 @@ impl RecordedModel {
         self.record.arrays.steps.is_some()
     }
 
+    /// Whether there are attention maps along the trajectories.
+    pub fn has_maps(&self) -> bool {
+        self.record.arrays.steps.as_ref().is_some_and(|steps| steps.attention.is_some())
+    }
+
     /// Whether there are estimates at given noised images.
     pub fn has_noised(&self) -> bool {
         self.record.arrays.noised.is_some()

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use super::external_toml::{self, ExternalToml};
 use super::recorded_arrays::RecordedArrays;
 use super::recorded_model::RecordedModel;
-use crate::config::Experiment;
 use crate::config::experiment_name::ExperimentName;
 use crate::config::lab_file::Lab;
 use crate::config::noise_seed_purposes::NoiseSeeds;
+use crate::config::{Experiment, NamedMachine};
 use crate::evaluation::noise_source::{GivenNoise, NoiseSource};
 use crate::hardware::device_request::DeviceRequest;
 use crate::image::ImageBatch;
@@ -21,6 +21,7 @@ use crate::runs::run_dir::RunDir;
 use crate::runs::run_toml::{self, RunToml};
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status, now_ms};
+use crate::theory::machine_spec::AttentionSource;
 
 /// A model's record and its noise.
 pub struct Record {
@@ -44,6 +45,31 @@ pub fn record_of(
     let toml = ExternalToml::read(run.path())?;
     let directory = toml.directory.clone().unwrap_or_else(|| run.path().to_path_buf());
     open(&directory, &toml, experiment, config).map(Some)
+}
+
+impl Record {
+    /// The machines that can be compared with the record, and which cannot and why.
+    pub fn machines(&self, machines: Vec<NamedMachine>) -> (Vec<NamedMachine>, Vec<String>) {
+        let mut notes = Vec::new();
+        let lacking = |machine: &NamedMachine| match machine.spec.kind.attention_source() {
+            Some(AttentionSource::Trajectory) if !self.model.has_maps() => {
+                Some("the record has no attention maps")
+            }
+            Some(AttentionSource::Measured) => {
+                Some("a record cannot be asked for attention at the machine's states")
+            }
+            _ => None,
+        };
+        let kept = machines.into_iter().filter(|machine| match lacking(machine) {
+            Some(reason) => {
+                notes.push(format!("{} is left out: {reason}", machine.name));
+                false
+            }
+            None => true,
+        });
+        let kept = kept.collect();
+        (kept, notes)
+    }
 }
 
 /// Opens the record in `directory`.
