@@ -299,6 +299,12 @@ fn content(path: &Path, problem: String) -> DatasetError {
 }
 
 fn damaged(error: parquet::errors::ParquetError) -> String {
+    let words = error.to_string();
+    if let Some((_, codec)) = words.split_once("Disabled feature at compile time: ") {
+        return format!(
+            "it is packed with {codec}; write it with snappy, gzip or zstd, which are read"
+        );
+    }
     format!("it is damaged ({error}); fetch it again")
 }
 
