@@ -14,7 +14,7 @@
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
 //! | [`arrays`] | files of arrays by name: NumPy's and safetensors |
-//! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders of images |
+//! | [`dataset`] | training images: crafted sets with a rule, IDX and CIFAR files, folders, arrays and tables of images |
 //! | [`diffusion`] | the [`diffusion::Denoiser`] seam, noise schedule, sampler |
 //! | [`hardware`] | resources of this computer: processors, memory, disks, GPUs, their driver, the system's limits |
 //! | [`network`] | ResNet and UNet, with a final self-attention layer (candle) |

@@ -457,7 +457,7 @@ fn theory_takes_folders_of_images() {
     assert!(image::open(&drawn).unwrap().width() > 3 * 64);
     std::fs::create_dir(photos.join("none")).unwrap();
     let output = lab.mosaic(&["theory", "photos/none", "--out", out.to_str().unwrap()]);
-    assert!(stderr(&output).contains("no PNG or JPEG"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no PNG, JPEG or WebP"), "{}", stderr(&output));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use image::{GrayImage, Luma};
+use mosaic_lab::arrays::{ArrayWriter, FileFormat, Numbers};
 use mosaic_lab::runs::runs_dir::RunsDir;
 
 /// An empty directory in which commands are run.
@@ -103,7 +104,7 @@ fn what_a_folder_leaves_out_is_said_by_every_command_that_opens_it() {
     lab.write("photos/6.gif", b"GIF89a\x01\0\x01\0");
     // A pipe without a writer: opening it blocks forever.
     lab.pipe("photos/7.png");
-    let gif = "1 image in formats other than PNG and JPEG: 1 GIF image ('6.gif')";
+    let gif = "1 image in formats other than PNG, JPEG and WebP: 1 GIF image ('6.gif')";
     let expected = [gif, "1 special file (a pipe) ('7.png')"];
 
     let shown = stdout(&lab.show("photos"));
@@ -217,4 +218,76 @@ fn pipes_and_directories_in_place_of_files_are_refused_at_once() {
     let set = ["data", "show", "digits-attention", "--set", "dataset.path=."];
     let said = stderr(&lab.mosaic(&set));
     assert!(said.contains("which is a directory"), "{said}");
+}
+
+/// Grey images `[5, 6, 6]` and labels, as floats from 0 to 1.
+fn arrays(lab: &Lab, name: &str) {
+    let pixels = (0..5 * 36).map(|i| (i * 13 % 256) as f32 / 255.0).collect();
+    let writer = ArrayWriter::new()
+        .array("x_train", &[5, 6, 6], Numbers::F32(pixels))
+        .array("x_test", &[5, 6, 6], Numbers::F32(vec![0.5; 180]))
+        .array("y_train", &[5], Numbers::I64(vec![3, 0, 1, 0, 3]));
+    let format = FileFormat::of_path(Path::new(name)).unwrap();
+    lab.write(name, &writer.into_bytes(format));
+}
+
+#[test]
+fn arrays_are_shown_with_what_was_understood_and_read_back_after_an_export() {
+    let lab = Lab::new();
+    for (name, copy) in [("a.npz", "b.safetensors"), ("a.safetensors", "b.npz")] {
+        arrays(&lab, name);
+        let shown = stdout(&lab.show(name));
+        for words in [
+            "a: 5 images of 1x6x6",
+            "array 'x_train' [5, 6, 6] of float32: [count, height, width] (nhw)",
+            "where 0 is black (-1) and 1 is white (1)",
+            "labels: array 'y_train' of ",
+            "arrays that are not read: 'x_test'",
+            "labels 0 to 3, 1 of them without images: 2",
+            "warning: the values lie in [0, 1], from which '0..1' (black..white) is assumed",
+        ] {
+            assert!(shown.contains(words), "'{words}' is not in\n{shown}");
+        }
+        let copy = lab.at(copy).display().to_string();
+        let export = ["data", "export", name, "--out", &copy];
+        let said = stdout(&lab.mosaic(&export));
+        assert!(said.contains("wrote 5 images of 1x6x6"), "{said}");
+        let again = lab.mosaic(&export);
+        assert!(stderr(&again).contains("already exists; use --force"), "{}", stderr(&again));
+        let forced = [&export[..], &["--force", "--images", "2", "--values", "signed"]].concat();
+        assert!(stdout(&lab.mosaic(&forced)).contains("wrote 2 images"));
+        let shown = stdout(&lab.show(&copy));
+        assert!(shown.contains("array 'images' [2, 1, 6, 6] of float32"), "{shown}");
+        assert!(shown.contains("'-1..1' (black..white) is assumed"), "{shown}");
+    }
+    let refused = stderr(&lab.mosaic(&["data", "export", "a.npz", "--out", "x.npy"]));
+    assert!(refused.contains("'x.npy' must end in .npz or .safetensors"), "{refused}");
+}
+
+#[test]
+fn parts_of_a_folder_are_read_by_their_names() {
+    let lab = Lab::new();
+    for name in ["train/cat/1.png", "train/dog/1.png", "train/dog/2.png", "val/cat/9.png"] {
+        lab.image(&format!("photos/{name}"));
+    }
+    let show = |settings: &[&str]| {
+        let sets: Vec<&str> = settings.iter().flat_map(|pair| ["--set", pair]).collect();
+        lab.mosaic(&[&["data", "show", "photos"][..], &sets].concat())
+    };
+    let shown =
+        stdout(&show(&["dataset.split=train", "dataset.crop=none", "dataset.resize=lanczos"]));
+    for words in [
+        "photos: 3 images of 1x32x32",
+        "images of 8x8 pixels: each is squeezed to a square (dataset.crop = 'none'), then resampled to 32x32 \
+         (dataset.resize = 'lanczos')",
+        "0 'cat', 1 'dog'",
+        "warning: the class folders of 'train' and 'val' have different names",
+    ] {
+        assert!(shown.contains(words), "'{words}' is not in\n{shown}");
+    }
+    let refused = stderr(&show(&["dataset.split=test"]));
+    assert!(
+        refused.contains("no sub-folder 'test' (dataset.split); it has 'train', 'val'"),
+        "{refused}"
+    );
 }

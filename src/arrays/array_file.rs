@@ -106,7 +106,10 @@ impl ArrayFile {
         let words = |(info, _): &(ArrayInfo, Place)| {
             let element =
                 info.element.as_ref().map_or("not numbers".to_owned(), ToString::to_string);
-            format!("'{}' {:?} {element}", info.name, info.shape)
+            match info.name.is_empty() {
+                true => format!("one array {:?} {element}", info.shape),
+                false => format!("'{}' {:?} {element}", info.name, info.shape),
+            }
         };
         let all: Vec<String> = self.arrays.iter().take(LISTED_MAX).map(words).collect();
         match self.arrays.len().saturating_sub(LISTED_MAX) {

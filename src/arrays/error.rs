@@ -13,10 +13,16 @@ pub enum ArrayError {
     /// The problem is a phrase that follows the file's name.
     #[error("'{}': {problem}", path.display())]
     File { path: PathBuf, problem: String },
-    #[error("array '{name}' of '{}': {problem}", path.display())]
+    /// The problem is a phrase that follows the array's name, which is empty for the only array of a `.npy` file.
+    #[error("{} of '{}': {problem}", called(name), path.display())]
     Array { path: PathBuf, name: String, problem: String },
     #[error("'{}' holds no array '{name}'; it holds {found}", path.display())]
     Missing { path: PathBuf, name: String, found: String },
+}
+
+/// An array of this name as it is called in sentences.
+pub fn called(name: &str) -> String {
+    if name.is_empty() { "the array".to_owned() } else { format!("array '{name}'") }
 }
 
 impl ArrayError {

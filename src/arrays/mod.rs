@@ -18,4 +18,4 @@ pub use array::Array;
 pub use array_file::{ArrayFile, ArrayInfo};
 pub use array_writer::{ArrayWriter, FileFormat, Numbers};
 pub use element_type::ElementType;
-pub use error::ArrayError;
+pub use error::{ArrayError, called};

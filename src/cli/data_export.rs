@@ -24,7 +24,7 @@ pub enum ExportedValues {
 pub struct ExportArgs {
     /// An experiment of the lab file, or images, as 'mosaic data show' takes them.
     pub dataset: String,
-    /// A .npz or .safetensors file: 'images' [count, channels, height, width], and 'labels' [count] if there are any.
+    /// A .npz or .safetensors file for 'images' [count, channels, height, width] and, if there are any, 'labels'.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Change a setting (dataset.n, dataset.path, ...); repeatable.

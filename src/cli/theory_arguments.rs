@@ -25,7 +25,8 @@ use crate::theory::TrainingImages;
 #[derive(Clone, Debug, Args)]
 pub struct TheoryArgs {
     /// An experiment of the lab file, for its data set and theory settings, or images: an IDX file, CIFAR
-    /// (directory, archive or .bin file), or a folder of PNG and JPEG images (32 pixels a side, or --set dataset.size=N).
+    /// (directory, archive or .bin file), arrays (.npz, .npy, .safetensors), a folder of PNG, JPEG and WebP images, or
+    /// Parquet tables (the last two 32 pixels a side, or --set dataset.size=N).
     pub dataset: String,
     /// Machines to sample [default: the experiment's]; names: 'theory.machines' in 'mosaic experiments NAME'.
     #[arg(long, value_delimiter = ',', num_args = 1..)]

@@ -3,9 +3,10 @@
 //! Names, notes, messages and logs come from files, arguments and other processes, and may contain escape
 //! sequences. None of these reach a terminal unchanged: [`escaped_text`] makes them visible, [`output`] applies it to
 //! everything that commands print, and the dashboard applies it to its cells. [`terminal_abilities`] detects what the
-//! terminal cannot show.
+//! terminal cannot show. [`panics_of_decoders`] keeps expected panics out of the output.
 
 pub mod escaped_text;
+pub mod panics_of_decoders;
 pub mod output;
 pub mod terminal_abilities;
 

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, StderrLock, StdoutLock, Write};
 use std::{panic, thread};
 
 use super::escaped_text::{ascii_lines, lines};
-use super::terminal_abilities;
+use super::{panics_of_decoders, terminal_abilities};
 use crate::errorln;
 
 /// A text stream that escapes everything a terminal would interpret.
@@ -100,6 +100,9 @@ pub fn panic_words(panic: &(dyn Any + Send)) -> &str {
 /// Installs a panic hook that reports panics like other messages, since they may contain file names.
 pub fn report_panics() {
     panic::set_hook(Box::new(|info| {
+        if panics_of_decoders::is_answered() {
+            return;
+        }
         let current = thread::current();
         let backtrace = Backtrace::capture();
         errorln!("thread '{}' {info}", current.name().unwrap_or("unnamed"));

@@ -11,7 +11,7 @@ use super::fit_to_square::Fit;
 use super::image_set::Dataset;
 use super::integer_labels::IntegerLabels;
 use super::value_range::{Conversion, ValueRange};
-use crate::arrays::{Array, ArrayFile};
+use crate::arrays::{Array, ArrayFile, called};
 use crate::image::ImageShape;
 
 /// Where images and labels are, and how the images are to be read.
@@ -32,6 +32,8 @@ pub struct ArraySource {
 
 /// Rounding to bytes by more than this share of a step is stated.
 const ROUNDING_STATED: f64 = 0.01;
+/// Maximum number of arrays named as not read.
+const UNUSED_NAMED: usize = 12;
 
 impl ArraySource {
     /// Reads the images that `choice` names, out of their number (`None`: all).
@@ -52,7 +54,7 @@ impl ArraySource {
             None => choose_arrays::images(&file).map_err(refused)?.name.clone(),
         };
         let images = file.read(&chosen)?;
-        let of_images = |problem| self.refused(format!("array '{chosen}': {problem}"));
+        let of_images = |problem| self.refused(format!("{}: {problem}", called(&chosen)));
         let (layout, shape) = self.layout.resolve(images.shape()).map_err(of_images)?;
         let n = images.shape()[0];
         if n == 0 {
@@ -61,7 +63,8 @@ impl ArraySource {
         // Over all images, so that every subset is read alike.
         let conversion = self.range.resolve(&images).map_err(of_images)?;
         let mut facts = vec![format!(
-            "array '{chosen}' {:?} of {}: {} ({layout}); {}",
+            "{} {:?} of {}: {} ({layout}); {}",
+            called(&chosen),
             images.shape(),
             images.element_type(),
             layout.axes(),
@@ -71,7 +74,8 @@ impl ArraySource {
             facts.push("three channels are taken as red, green, blue".to_owned());
         }
         let mut notices: Vec<String> = conversion.assumption.clone().into_iter().collect();
-        let labels = self.labels(&file, &chosen, n, &mut facts)?;
+        let (labels, label_array) = self.labels(&file, &chosen, n, &mut facts)?;
+        facts.extend(Self::unused(&file, &[Some(&chosen), label_array.as_deref()]));
         notices.extend(labels.notice);
         let indices = choice(n);
         let (images, labels) = match &indices {
@@ -107,17 +111,30 @@ impl ArraySource {
         (ImageShape::new(channels, fit.size, fit.size), fitted.into())
     }
 
-    /// The labels of `n` images, from the file that is named, or the array that is named, or one that is recognised.
+    /// Arrays of the file that are neither images nor labels.
+    fn unused(file: &ArrayFile, used: &[Option<&str>]) -> Option<String> {
+        let names: Vec<String> = file
+            .arrays()
+            .filter(|info| !used.contains(&Some(info.name.as_str())))
+            .map(|info| format!("'{}'", info.name))
+            .take(UNUSED_NAMED)
+            .collect();
+        (!names.is_empty()).then(|| format!("arrays that are not read: {}", names.join(", ")))
+    }
+
+    /// The labels of `n` images, from the file that is named, or the array that is named, or one that is recognised; and the
+    /// name of the array in `file`.
     fn labels(
         &self,
         file: &ArrayFile,
         images: &str,
         n: usize,
         facts: &mut Vec<String>,
-    ) -> Result<IntegerLabels, DatasetError> {
+    ) -> Result<(IntegerLabels, Option<String>), DatasetError> {
+        let none = (IntegerLabels::default(), None);
         let other = self.labels_path.as_deref().map(ArrayFile::open).transpose()?;
         let (file, array) = match (&other, &self.label_array) {
-            (None, Some(name)) if name == "none" => return Ok(IntegerLabels::default()),
+            (None, Some(name)) if name == "none" => return Ok(none),
             (_, Some(name)) => (other.as_ref().unwrap_or(file), name.clone()),
             (Some(other), None) => {
                 let names: Vec<&str> = other.arrays().map(|info| info.name.as_str()).collect();
@@ -130,14 +147,14 @@ impl ArraySource {
                 let found = choose_arrays::labels(file, images, n);
                 match found.map_err(|problem| self.refused(problem))? {
                     Some(info) => (file, info.name.clone()),
-                    None => return Ok(IntegerLabels::default()),
+                    None => return Ok(none),
                 }
             }
         };
         let labels = file.read(&array)?;
         let refused = |problem: String| DatasetError::Content {
             path: file.path().to_owned(),
-            problem: format!("array '{array}': {problem}"),
+            problem: format!("{}: {problem}", called(&array)),
         };
         if labels.shape() != [n] && labels.shape() != [n, 1] {
             return Err(refused(format!(
@@ -147,10 +164,12 @@ impl ArraySource {
         }
         let integers = labels.i64_values().map_err(refused)?;
         facts.push(format!(
-            "labels: array '{array}' of '{}', numbers as they are",
+            "labels: {} of '{}', numbers as they are",
+            called(&array),
             file.path().display()
         ));
-        Ok(IntegerLabels::new(&format!("array '{array}'"), &integers))
+        let labels = IntegerLabels::new(&called(&array), &integers);
+        Ok((labels, other.is_none().then_some(array)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which arrays of a file are the images and the labels, if the settings do not name them.
 
-use crate::arrays::{ArrayFile, ArrayInfo};
+use crate::arrays::{ArrayFile, ArrayInfo, called};
 
 /// Usual names of images, each with the usual name of their labels. Of several that a file has, the first is taken if it
 /// is that of a training part, otherwise the user has to choose.
@@ -50,15 +50,26 @@ pub fn images(file: &ArrayFile) -> Result<&ArrayInfo, String> {
         known.iter().filter(|info| is_training_part(&info.name)).copied().collect();
     match (&candidates[..], &known[..], &training[..]) {
         ([only], ..) | (_, _, [only]) | (_, [only], _) => Ok(only),
-        ([], ..) => Err(format!(
-            "it holds no array of images (numbers in 3 or 4 axes); it holds {}",
-            file.listing()
-        )),
+        ([], ..) => Err(no_images(file)),
         _ => Err(format!(
             "several of its arrays may be the images; set dataset.array to the name of one: {}",
             file.listing()
         )),
     }
+}
+
+fn no_images(file: &ArrayFile) -> String {
+    let unread = file.arrays().find_map(|info| Some((info, info.element.as_ref().err()?)));
+    let is_flat = file.arrays().any(|info| info.element.is_ok() && info.shape.len() == 2);
+    let advice = match unread {
+        Some((info, problem)) => format!("; {}: {problem}", called(&info.name)),
+        None if is_flat => "; reshape flat images to [count, height, width]".to_owned(),
+        None => String::new(),
+    };
+    format!(
+        "it holds no array of images (numbers in 3 or 4 axes); it holds {}{advice}",
+        file.listing()
+    )
 }
 
 /// The name of the array of labels of `n` images called `images`; `None` if there is none.
@@ -135,7 +146,7 @@ mod tests {
             (vec![("mine", image, true), ("ids", &[2], false)], Ok(("mine", Some("ids")))),
             (vec![("images", image, true), ("data", image, true)], Err("dataset.array")),
             (vec![("one", image, true), ("two", image, true)], Err("'one' [2, 4, 4] float32")),
-            (vec![("x", &[2, 16], true)], Err("no array of images")),
+            (vec![("x", &[2, 16], true)], Err("reshape flat images")),
             (vec![("x", image, true), ("y", &[3], false)], Err("called like labels")),
             (
                 vec![("mine", image, true), ("a", &[2], false), ("b", &[2], false)],

@@ -33,6 +33,11 @@ pub struct Labelled {
     pub notices: Vec<String>,
 }
 
+/// True for a typical name of a part of a split data set.
+pub(super) fn is_split(folder: &Path) -> bool {
+    SPLITS.contains(&name(folder).to_lowercase().as_str())
+}
+
 fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -95,7 +100,7 @@ impl FolderClasses {
 }
 
 /// Typical folder names for the parts of a split data set, in lower case.
-pub(super) const SPLITS: [&str; 10] = [
+const SPLITS: [&str; 10] = [
     "train",
     "training",
     "test",
@@ -112,8 +117,7 @@ pub(super) const SPLITS: [&str; 10] = [
 /// out.
 fn splits(classes: &[(PathBuf, Vec<PathBuf>)]) -> Option<String> {
     let names: Vec<String> = classes.iter().map(|(folder, _)| name(folder)).collect();
-    let is_split = |name: &String| SPLITS.contains(&name.to_lowercase().as_str());
-    (names.len() > 1 && names.iter().all(is_split)).then(|| {
+    (names.len() > 1 && classes.iter().all(|(folder, _)| is_split(folder))).then(|| {
         format!(
             "the sub-folders '{}' look like parts of a set, but are taken for classes, images for tests included; set \
              dataset.split to the one to train on",

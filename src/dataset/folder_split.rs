@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::DatasetError;
-use super::folder_classes::SPLITS;
+use super::folder_classes::is_split;
 use super::ignored_system_files::entries;
 
 /// The folder of a part, and a notice if other parts number their classes differently.
@@ -38,9 +38,8 @@ pub fn find(path: &Path, split: &str) -> Result<(PathBuf, Option<String>), Datas
     }
     let own = class_names(&chosen);
     let differs = |folder: &&PathBuf| {
-        let is_split = SPLITS.contains(&last(folder).to_string_lossy().to_lowercase().as_str());
         let other = class_names(folder);
-        **folder != chosen && is_split && !other.is_empty() && other != own
+        **folder != chosen && is_split(folder) && !other.is_empty() && other != own
     };
     let notice = folders.iter().find(differs).map(|other| {
         format!(

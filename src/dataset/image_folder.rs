@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::cifar;
 use super::error::{DatasetError, Failures};
 use super::fit_to_square::Fit;
-use super::folder_classes::{FolderClasses, Labelled};
+use super::folder_classes::{FolderClasses, Labelled, is_split};
 use super::folder_survey::{Listed, Survey};
 use super::image_set::Dataset;
 use super::picture_stack::{classes_in_words, given_up, sizes, stacked};
@@ -63,8 +63,16 @@ impl Folder {
                 .iter()
                 .find(|folder| cifar::is_likely(folder))
                 .map(|folder| format!("'{}' holds CIFAR, name that instead", folder.display()));
-            let found: String =
-                cifar.into_iter().chain(notices).map(|words| format!("; {words}")).collect();
+            let split = folders.iter().find(|folder| is_split(folder)).map(|folder| {
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                format!("'{name}' may be a part of the set, set dataset.split to it")
+            });
+            let found: String = cifar
+                .into_iter()
+                .chain(split)
+                .chain(notices)
+                .map(|words| format!("; {words}"))
+                .collect();
             return Err(DatasetError::NoImages { path: path.to_owned(), found });
         }
         Ok(Self { files, labels, classes: names, notices, failures })
@@ -315,6 +323,7 @@ mod tests {
         fs::write(folder.path().join("x.gif"), "GIF89a").unwrap();
         let error = Folder::list(folder.path()).err().unwrap().to_string();
         assert!(error.contains("deeper") && error.contains("'train/a/1.png'"), "{error}");
+        assert!(error.contains("set dataset.split to it"), "{error}");
         assert!(error.contains("GIF image"), "{error}");
     }
 

@@ -8,7 +8,6 @@
 //! Rows are in the order of the shards. Only chosen images are decoded. What pages claim to unpack to is checked before
 //! they are unpacked (`parquet_pages.rs`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -26,6 +25,7 @@ use super::parquet_pages;
 use super::parquet_shards::{self, Shards};
 use super::picture_stack::{classes_in_words, given_up, sizes, stacked};
 use super::png_jpeg_webp::{Picture, decode_picture};
+use crate::console::panics_of_decoders::unless_it_panics;
 use crate::files::file_kind::FileKind;
 use crate::files::read_or_map_file::read_regular;
 
@@ -299,12 +299,18 @@ fn content(path: &Path, problem: String) -> DatasetError {
 }
 
 fn damaged(error: parquet::errors::ParquetError) -> String {
+    let words = error.to_string();
+    if let Some((_, codec)) = words.split_once("Disabled feature at compile time: ") {
+        return format!(
+            "it is packed with {codec}; write it with snappy, gzip or zstd, which are read"
+        );
+    }
     format!("it is damaged ({error}); fetch it again")
 }
 
 /// Panics of the crate `parquet` on damaged files must not end the process.
 fn caught<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+    unless_it_panics(read).unwrap_or_else(|| {
         Err("it is damaged in a way that its reader fails on; fetch it again".to_owned())
     })
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! data/train-00000-of-00002.parquet   part, number, count; older ones end in -<hash>
 //! train.parquet                       part
+//! plain_text/test-00000-of-00001.parquet   in a directory that is called after a configuration
 //! default/train/0000.parquet          the part is the directory
 //! ```
 
@@ -71,10 +72,9 @@ pub fn find(path: &Path, split: Option<&str>) -> Result<Shards, DatasetError> {
         let files = tables(&folder);
         (!files.is_empty()).then_some((folder, files))
     });
-    let Some((folder, files)) = found else {
-        return Err(refused(
-            "it holds no .parquet files, nor does its sub-directory 'data'; name the directory with the shards".to_owned(),
-        ));
+    let (folder, files) = match found {
+        Some(found) => found,
+        None => only_sub_directory(path).map_err(refused)?,
     };
     let is_part = split.is_some_and(|split| folder.ends_with(split)) && folder != path;
     let files = if is_part { files } else { of_part(files, split).map_err(refused)? };
@@ -82,9 +82,36 @@ pub fn find(path: &Path, split: Option<&str>) -> Result<Shards, DatasetError> {
     Ok(Shards { files, notice: None })
 }
 
-/// True if there are tables in a directory, or in its sub-directory `data`.
+/// The only sub-directory with tables, and its tables.
+fn only_sub_directory(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), String> {
+    let mut found: Vec<(PathBuf, Vec<PathBuf>)> = entries(path)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|folder| {
+            let files = tables(&folder);
+            (folder, files)
+        })
+        .filter(|(_, files)| !files.is_empty())
+        .collect();
+    if found.len() > 1 {
+        let name = |(folder, _): &(PathBuf, Vec<PathBuf>)| {
+            format!("'{}'", folder.file_name().unwrap_or_default().to_string_lossy())
+        };
+        let names: Vec<String> = found.iter().map(name).collect();
+        return Err(format!(
+            "several of its sub-directories hold tables; name one: {}",
+            names.join(", ")
+        ));
+    }
+    found.pop().ok_or_else(|| {
+        "it holds no .parquet files, nor do its sub-directories; name the directory with the shards".to_owned()
+    })
+}
+
+/// True if there are tables in a directory, or in one of its sub-directories.
 pub fn has_tables(folder: &Path) -> bool {
-    !tables(folder).is_empty() || !tables(&folder.join("data")).is_empty()
+    let below = || entries(folder).unwrap_or_default();
+    !tables(folder).is_empty() || below().iter().any(|below| !tables(below).is_empty())
 }
 
 fn tables(folder: &Path) -> Vec<PathBuf> {
@@ -191,6 +218,11 @@ mod tests {
         assert_eq!(found(&converted, ".", Some("train")).unwrap(), converted);
         assert_eq!(found(&converted, "default/train", None).unwrap(), converted);
         assert_eq!(found(&["train.parquet"], ".", None).unwrap(), ["train.parquet"]);
+        let named =
+            ["plain_text/train-00000-of-00001.parquet", "plain_text/test-00000-of-00001.parquet"];
+        assert_eq!(found(&named, ".", Some("train")).unwrap(), named[..1]);
+        let several = ["fine/train.parquet", "coarse/train.parquet"];
+        assert!(found(&several, ".", None).unwrap_err().contains("name one: 'coarse', 'fine'"));
         assert!(found(&["a.txt"], ".", None).unwrap_err().contains("no .parquet files"));
     }
 

@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use ::image::metadata::Orientation;
@@ -20,6 +19,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::fit_to_square::{Crop, Fit};
 use super::jpeg_completeness;
 use super::picture_metadata::Metadata;
+use crate::console::panics_of_decoders::unless_it_panics;
 use crate::files::file_kind::FileKind;
 
 /// Maximum size in bytes of a decoded image: 180 million grey pixels, or 60 million in three 16-bit channels.
@@ -148,8 +148,8 @@ fn decode_limited(
     let mut limits = Limits::default();
     limits.max_alloc = Some(decoded_max);
     reader.limits(limits);
-    let decoded = catch_unwind(AssertUnwindSafe(|| reader.decode()));
-    let decoded = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
+    let decoded = unless_it_panics(|| reader.decode());
+    let decoded = decoded.ok_or_else(|| "the decoder fails on it; convert it to PNG".to_owned())?;
     decoded.map_err(|error| format!("it is damaged: {error}"))
 }
 
@@ -216,8 +216,8 @@ fn decode_with(bytes: &[u8], is_strict: bool) -> Result<Option<DynamicImage>, St
     let wanted = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
     // The decoder panics on some rare kinds of chroma subsampling, which must not end the process.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode()));
-    let pixels = decoded.map_err(|_| "the decoder fails on it; convert it to PNG".to_owned())?;
+    let decoded = unless_it_panics(|| decoder.decode());
+    let pixels = decoded.ok_or_else(|| "the decoder fails on it; convert it to PNG".to_owned())?;
     let pixels = pixels.map_err(words)?;
     let (width, height) = (width as u32, height as u32);
     Ok(match is_grey {

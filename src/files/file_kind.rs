@@ -187,7 +187,7 @@ impl FileKind {
                 "perhaps a server's answer in place of the file; fetch it again"
             }
             Self::Torch | Self::Pickle => {
-                "pickles are programs, which the lab does not run; save the data in another format"
+                "pickles are programs, which the lab does not run; save arrays with numpy.savez or safetensors"
             }
             Self::Zip | Self::Tar | Self::Gzip => "unpack it and name what is inside",
             Self::Known(words) if words.ends_with("archive") => "unpack it and name what is inside",

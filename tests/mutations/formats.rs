@@ -89,8 +89,10 @@ pub fn pictures(format: ImageFormat) -> Vec<Vec<u8>> {
         bytes.into_inner()
     };
     let mut all = vec![encoded(colours.into()), encoded(grey.clone().into())];
-    if format == ImageFormat::Png {
+    if format != ImageFormat::Jpeg {
         all.push(encoded(RgbaImage::new(5, 5).into()));
+    }
+    if format == ImageFormat::Png {
         all.push(encoded(image::DynamicImage::ImageLuma8(grey).into_luma16().into()));
     }
     all
@@ -145,6 +147,77 @@ pub fn mend_tensors(bytes: Vec<u8>, random: &mut ChaCha8Rng) -> Vec<u8> {
     mended.extend(header);
     mended.extend(data);
     mended
+}
+
+/// `.npy` files: the header of NumPy, and numbers.
+pub fn npy(descr: &str, is_fortran: bool, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    let order = if is_fortran { "True" } else { "False" };
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}");
+    let text = format!("{text:<117}\n");
+    [&b"\x93NUMPY\x01\0"[..], &(text.len() as u16).to_le_bytes(), text.as_bytes(), data].concat()
+}
+
+/// Arrays of images of several types and orders.
+pub fn npys() -> Vec<Vec<u8>> {
+    let bytes: Vec<u8> = (0..3 * 6 * 5).map(|i| (i * 7 % 256) as u8).collect();
+    let floats: Vec<u8> =
+        (0..2 * 6 * 6 * 3_u32).flat_map(|i| (i as f32 / 215.0).to_be_bytes()).collect();
+    vec![
+        npy("|u1", false, &[3, 6, 5], &bytes),
+        npy("|u1", true, &[3, 6, 5], &bytes),
+        npy(">f4", false, &[2, 6, 6, 3], &floats),
+        npy("<f4", true, &[2, 3, 6, 6], &vec![0; 864]),
+    ]
+}
+
+/// A zip archive of a member of each array, stored or deflated.
+pub fn npzs() -> Vec<Vec<u8>> {
+    use zip::CompressionMethod::{Deflated, Stored};
+    [Stored, Deflated].map(|method| npz(&npys()[0], method)).to_vec()
+}
+
+/// Images and labels.
+pub fn npz(images: &[u8], method: zip::CompressionMethod) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    for (name, bytes) in
+        [("images.npy", images), ("labels.npy", &npy("|u1", false, &[3], &[0, 1, 2]))]
+    {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+/// Tables of two images and labels.
+pub fn tables() -> Vec<Vec<u8>> {
+    use parquet::basic::Compression;
+    let zstd = Compression::ZSTD(Default::default());
+    let gzip = Compression::GZIP(Default::default());
+    [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, zstd].map(table).to_vec()
+}
+
+fn table(compression: parquet::basic::Compression) -> Vec<u8> {
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    let schema = "message schema { required binary image; optional int64 label; }";
+    let schema = parquet::schema::parser::parse_message_type(schema).unwrap();
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let (schema, properties) = (std::sync::Arc::new(schema), std::sync::Arc::new(properties));
+    let mut file =
+        parquet::file::writer::SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let images = pictures(ImageFormat::Png).into_iter().take(2).map(ByteArray::from);
+    let images: Vec<ByteArray> = images.collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&images, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&[0, 1], Some(&[1, 1]), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    file.into_inner().unwrap()
 }
 
 /// Contradicting shapes and offsets: sizes in the header are replaced, with no data or with all of it.

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use image::ImageFormat;
+use mosaic_lab::arrays::ArrayFile;
 use mosaic_lab::cli::denoise::{self, DenoiseArgs, OutputType};
 use mosaic_lab::config;
+use mosaic_lab::dataset::array_images::ArraySource;
+use mosaic_lab::dataset::fit_to_square::Fit;
 use mosaic_lab::dataset::image_folder::Folder;
+use mosaic_lab::dataset::parquet_images::TableSource;
 use mosaic_lab::dataset::{self, DatasetSource};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::calibration::Calibration;
@@ -94,6 +98,7 @@ fn at(place: &Path, name: &str) -> PathBuf {
 /// All readers; they work in the directory `place`.
 pub fn all(place: &Path) -> Vec<Reader> {
     let mut all = images(place);
+    all.extend(arrays(place));
     all.extend(denoisers(place));
     all.extend(records(place));
     all.extend(made(place));
@@ -120,7 +125,7 @@ fn images(place: &Path) -> Vec<Reader> {
         move |input: &[u8]| {
             fs::write(&path, input).unwrap();
             let folder = Folder::list(path.parent().unwrap());
-            folder.is_ok_and(|folder| folder.open("x", &[0], 8).is_ok())
+            folder.is_ok_and(|folder| folder.open("x", &[0], Fit::to(8)).is_ok())
         }
     };
     let plain = vec![formats::idx(3, 5), formats::idx(1, 8)];
@@ -145,6 +150,49 @@ fn images(place: &Path) -> Vec<Reader> {
         },
         reader("png", pngs, false, mend_png, picture(at(place, "a.png"))),
         reader("jpeg", jpegs, false, keep, picture(at(place, "a.jpg"))),
+        reader(
+            "webp",
+            formats::pictures(ImageFormat::WebP),
+            false,
+            keep,
+            picture(at(place, "a.webp")),
+        ),
+    ]
+}
+
+/// Files of arrays, read as images and array by array, and tables of images.
+fn arrays(place: &Path) -> Vec<Reader> {
+    let array = |path: PathBuf| {
+        move |input: &[u8]| {
+            fs::write(&path, input).unwrap();
+            if let Ok(file) = ArrayFile::open(&path) {
+                for info in file.arrays() {
+                    let _ = file.read(&info.name).map(|array| array.f32_values());
+                }
+            }
+            let source = ArraySource { path: path.clone(), ..ArraySource::default() };
+            dataset::open("x", &DatasetSource::Arrays(source), None, 0).is_ok()
+        }
+    };
+    let table = |path: PathBuf| {
+        move |input: &[u8]| {
+            fs::write(&path, input).unwrap();
+            let [split, image_column, label_column] = [None, None, None];
+            let (path, fit) = (path.clone(), Fit::to(8));
+            let source = TableSource { path, split, image_column, label_column, fit };
+            dataset::open("x", &DatasetSource::Parquet(source), None, 0).is_ok()
+        }
+    };
+    let labelled = [("images", Dtype::F32, &[3, 1, 6, 6][..]), ("labels", Dtype::I64, &[3])];
+    let tensors = vec![
+        formats::tensors(&[("x", Dtype::U8, &[2, 6, 6])], &[]),
+        formats::tensors(&labelled, &[]),
+    ];
+    vec![
+        reader("npy", formats::npys(), false, keep, array(at(place, "a.npy"))),
+        reader("npz", formats::npzs(), false, keep, array(at(place, "a.npz"))),
+        tensor_reader("arrays in safetensors", tensors, array(at(place, "a.safetensors"))),
+        reader("parquet", formats::tables(), false, keep, table(at(place, "a.parquet"))),
     ]
 }
 
