@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "nothing is trained here")]
 mod common;
+mod answers_of_pytorch;
 mod export_to_pytorch;
 mod import_from_pytorch;
 mod other_networks;
@@ -83,10 +84,10 @@ fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
 
 /// Whether python3 has PyTorch; if it does not, `test` is reported as skipped.
 fn has_pytorch(test: &str) -> bool {
-    let asked = Command::new("python3").args(["-c", "import torch"]).output();
+    let asked = Command::new("python3").args(["-c", "import torch, numpy"]).output();
     let problem = match asked {
         Ok(output) if output.status.success() => return true,
-        Ok(_) => "python3 has no torch".to_owned(),
+        Ok(_) => "python3 has no torch with numpy".to_owned(),
         Err(error) => format!("python3 cannot be started ({error})"),
     };
     skip::skip(test, &problem);

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::external_toml::{Channels, ExternalToml};
+use super::external_toml::{Channels, ExternalToml, Values};
 use crate::arrays::{Array, ArrayFile};
 use crate::image::ImageShape;
 
@@ -168,17 +168,22 @@ fn images(
     Ok(values.chunks(shape.n_values()).flat_map(plane).collect())
 }
 
-/// Checks that images are in the range that `external.toml` says; models may leave it by rounding, or a little unclamped.
-fn check_range(name: &str, values: &[f32]) -> Result<()> {
-    let n_far = values.iter().filter(|value| value.abs() > 1.5).count();
-    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-    ensure!(
-        n_far * 20 <= values.len(),
-        "{:.0}% of the values of '{name}' are far outside of black to white (in the units of value_range they would be \
-         {low} to {high} with black -1 and white 1); does value_range in external.toml say what the arrays hold?",
-        100.0 * n_far as f64 / values.len().max(1) as f64
-    );
-    Ok(())
+/// Refuses images whose values are clearly of another range than `external.toml` says. Estimates of bad models may lie
+/// anywhere, so that only what looks exactly like another range is refused.
+fn check_range(name: &str, array: &Array, stated: Values) -> Result<()> {
+    let values = array.f64_values();
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+    let looks_like = match stated {
+        Values::Signed | Values::Unit if low >= -0.5 && high > 100.0 && high < 256.0 => "0..255",
+        Values::Unit if low < -0.5 && low > -1.5 && high < 1.5 => "-1..1",
+        Values::Bytes if low < -0.5 && low > -1.5 && high < 1.5 => "-1..1",
+        Values::Bytes if low >= -0.5 && high < 1.5 => "0..1",
+        _ => return Ok(()),
+    };
+    bail!(
+        "the values of '{name}' lie between {low:.3} and {high:.3}, which looks like {looks_like}; say value_range = \"{looks_like}\" in \
+         external.toml if that is so, or convert them"
+    )
 }
 
 impl RecordedArrays {
@@ -211,10 +216,8 @@ impl RecordedArrays {
             images(name, array, (leading, shape), toml, |value| value)
         };
         let clean = |name: &str, array: &Array, leading: &[usize]| {
-            let values =
-                images(name, array, (leading, shape), toml, |v| toml.value_range.to_signed(v))?;
-            check_range(name, &values)?;
-            anyhow::Ok(values)
+            check_range(name, array, toml.value_range)?;
+            images(name, array, (leading, shape), toml, |v| toml.value_range.to_signed(v))
         };
         let noise = process("noise", found.needed("noise")?, &[n_samples])?;
         let power = noise.iter().map(|v| f64::from(v * v)).sum::<f64>() / noise.len() as f64;
