@@ -16,7 +16,7 @@ use crate::network::network_config::NetworkConfig;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::event_log::EventLog;
 use crate::runs::run_dir::RunDir;
-use crate::runs::run_toml::{self, ImportedFrom, RunToml};
+use crate::runs::run_toml::{self, ImportedFrom, Origin, RunToml};
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status, now_ms};
 use crate::training::checkpoint::{self, Contents};
@@ -282,7 +282,7 @@ impl ImportedNetwork {
             created_ms: now_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: device.clone(),
-            imported_from: Some(from),
+            origin: Origin::Imported(from),
             experiment: self.experiment,
         };
         run_toml::write(&run.run_toml_path(), &description)?;

@@ -25,7 +25,7 @@ use super::format_versions::NewerFormat;
 use super::process_identity::{ProcessId, this_program};
 use super::run_dir::RunDir;
 use super::run_lock::{self, Lock};
-use super::run_toml::{self, RunToml};
+use super::run_toml::{self, Origin, RunToml};
 use super::runs_dir::RunsDir;
 use super::send_signal_to_worker::{Delivery, signal_worker};
 use super::status_json::{RunState, Status, now_ms};
@@ -117,7 +117,7 @@ pub fn launch(
         created_ms: now_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: options.device.clone(),
-        imported_from: None,
+        origin: Origin::Trained,
         experiment: experiment.clone(),
     };
     let begun = run_toml::write(&run.run_toml_path(), &description)

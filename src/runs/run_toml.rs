@@ -24,9 +24,20 @@ pub struct RunToml {
     pub version: String,
     /// The requested device; the status has the one in use.
     pub device: DeviceRequest,
-    /// The file that the weights were imported from, for runs that were not trained here.
-    pub imported_from: Option<ImportedFrom>,
+    pub origin: Origin,
     pub experiment: Experiment,
+}
+
+/// Where a run's network comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// It is trained here.
+    #[default]
+    Trained,
+    /// Its weights were imported.
+    Imported(ImportedFrom),
+    /// There is no network: the run is the record of a model from elsewhere, in this directory.
+    Recorded(PathBuf),
 }
 
 /// A file of weights.
@@ -60,12 +71,18 @@ pub fn write(path: &Path, run: &RunToml) -> io::Result<()> {
     let root = std::path::absolute(&run.experiment.root)?;
     let text = |text: &str| Value::Text(text.to_owned());
     let parent = run.parent.as_deref().unwrap_or_default();
-    let imported = run.imported_from.as_ref().map_or_else(String::new, |from| {
-        let (file, sha256) = (text(&from.file), text(&from.sha256));
-        format!("imported_from = {file}\nimported_sha256 = {sha256}\n")
-    });
+    let origin = match &run.origin {
+        Origin::Trained => String::new(),
+        Origin::Imported(from) => {
+            let (file, sha256) = (text(&from.file), text(&from.sha256));
+            format!("imported_from = {file}\nimported_sha256 = {sha256}\n")
+        }
+        Origin::Recorded(directory) => {
+            format!("recorded_in = {}\n", text(&directory.to_string_lossy()))
+        }
+    };
     let content = format!(
-        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_TOML_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n{imported}\n{}",
+        "# Resolved configuration of this run; written by mosaic at launch.\n[run]\nformat = {RUN_TOML_FORMAT}\ncreated_ms = {}\nversion = {}\ndevice = {}\nparent = {}\nroot = {}\n{origin}\n{}",
         run.created_ms,
         text(&run.version),
         text(&run.device.to_string()),
@@ -102,11 +119,16 @@ pub fn read(path: &Path) -> Result<RunToml, RunTomlError> {
     let experiment = lab_file::read_run(&text, path, &root)?;
     let experiment = experiment.ok_or_else(|| bad("not exactly one experiment"))?;
     let created = header.get("created_ms").and_then(toml::Value::as_integer).unwrap_or(0);
-    let imported_from = word("imported_from")
-        .ok()
-        .map(|file| ImportedFrom { file, sha256: word("imported_sha256").unwrap_or_default() });
+    let origin = match (word("imported_from"), word("recorded_in")) {
+        (Ok(file), _) => {
+            let sha256 = word("imported_sha256").unwrap_or_default();
+            Origin::Imported(ImportedFrom { file, sha256 })
+        }
+        (_, Ok(directory)) => Origin::Recorded(directory.into()),
+        _ => Origin::Trained,
+    };
     Ok(RunToml {
-        imported_from,
+        origin,
         parent: Some(word("parent")?).filter(|parent| !parent.is_empty()),
         created_ms: u64::try_from(created).unwrap_or(0),
         version: word("version")?,
@@ -131,7 +153,7 @@ mod tests {
             created_ms: 5,
             version: "0".to_owned(),
             device: DeviceRequest::Cpu,
-            imported_from: Some(ImportedFrom {
+            origin: Origin::Imported(ImportedFrom {
                 file: "a \"b\".pt".to_owned(),
                 sha256: "00ff".to_owned(),
             }),
@@ -143,7 +165,7 @@ mod tests {
         assert_eq!(again.experiment.description, run.experiment.description);
         assert!(again.experiment.root.is_absolute());
         assert_eq!((again.parent, again.device), (run.parent, run.device));
-        assert_eq!(again.imported_from, run.imported_from);
+        assert_eq!(again.origin, run.origin);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("format = 2", "format = 7\nwings = 2")).unwrap();
         assert!(matches!(read(&path), Err(RunTomlError::Newer { .. })), "format before all else");

@@ -16,6 +16,7 @@ use crate::runs::control_messages::Command;
 use crate::runs::event::Event;
 use crate::runs::note_and_tags::About;
 use crate::runs::preview_files::Preview;
+use crate::runs::run_toml::Origin;
 use crate::runs::runs_dir::RunSummary;
 
 /// Something that happened: input, signals, news of runs, and results of effects.
@@ -55,6 +56,8 @@ pub enum RunMessage {
     /// New events, in the order they were written.
     Events(Vec<Event>),
     Experiment(Result<Box<Experiment>, String>),
+    /// Where its network comes from.
+    Origin(Origin),
     /// The calibrated settings of the run's machines; `None` if it was not calibrated.
     Calibration(Result<Option<Box<Calibration>>, String>),
     PreviewSteps(Vec<u64>),

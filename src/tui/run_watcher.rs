@@ -14,6 +14,7 @@ use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::event_log::EventTail;
 use crate::runs::preview_files;
 use crate::runs::run_dir::RunDir;
+use crate::runs::run_toml;
 use crate::runs::runs_dir::{RunSummary, RunsDir};
 use crate::runs::watching_dashboards::Watcher;
 
@@ -40,6 +41,8 @@ pub struct RunWatcher {
     steps: Vec<u64>,
     /// Bytes of the open run's log when it was read last; the inner `None` is a log that could not be read.
     log_bytes: Option<Option<u64>>,
+    /// Where the network of a run that was just opened comes from.
+    origin: Option<Message>,
     /// Polls since the last reading of this computer.
     polls: u32,
 }
@@ -56,6 +59,7 @@ impl RunWatcher {
             listed: Vec::new(),
             steps: Vec::new(),
             log_bytes: None,
+            origin: None,
             polls: 0,
         }
     }
@@ -66,7 +70,7 @@ impl RunWatcher {
 
     /// What has changed since the last poll.
     pub fn news(&mut self) -> Vec<Message> {
-        let mut news = Vec::new();
+        let mut news: Vec<Message> = self.origin.take().into_iter().collect();
         let runs = self.runs.list();
         if runs != self.listed {
             self.listed.clone_from(&runs);
@@ -131,7 +135,10 @@ impl RunWatcher {
         self.log_bytes = None;
         self.steps.clear();
         self.watcher = None;
-        let experiment = self.dir(&run).experiment().map(Box::new).map_err(with_causes);
+        let found = run_toml::read(&self.dir(&run).run_toml_path());
+        let origin = found.as_ref().map(|found| found.origin.clone()).unwrap_or_default();
+        self.origin = Some(Message::OfRun(run.clone(), RunMessage::Origin(origin)));
+        let experiment = found.map(|found| Box::new(found.experiment)).map_err(with_causes);
         Message::OfRun(run, RunMessage::Experiment(experiment))
     }
 

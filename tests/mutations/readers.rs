@@ -277,7 +277,7 @@ fn records(place: &Path) -> Vec<Reader> {
         created_ms: 1,
         version: "0.1.0".to_owned(),
         device: DeviceRequest::Cpu,
-        imported_from: None,
+        origin: mosaic_lab::runs::run_toml::Origin::Trained,
         experiment,
     };
     run_toml::write(&run.run_toml_path(), &toml).unwrap();

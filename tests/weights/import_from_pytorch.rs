@@ -6,7 +6,7 @@ use mosaic_lab::config::Arm;
 use mosaic_lab::evaluation::network_and_machines_of_run::Trained;
 use mosaic_lab::evaluation::studies::study_runs::{self, ArmState};
 use mosaic_lab::runs::run_dir::RunDir;
-use mosaic_lab::runs::run_toml;
+use mosaic_lab::runs::run_toml::{self, Origin};
 use mosaic_lab::runs::runs_dir::RunsDir;
 
 use super::common::Lab;
@@ -77,7 +77,9 @@ fn an_imported_run_says_where_it_came_from_and_works_like_a_finished_one() {
     let (run, told) = import(&lab, &file, &["--as", "theirs"]);
     assert!(run.starts_with("theirs-") && told.contains("network.width=16"), "{run}: {told}");
     let dir = RunDir::open(lab.runs().join(&run));
-    let from = run_toml::read(&dir.run_toml_path()).unwrap().imported_from.unwrap();
+    let Origin::Imported(from) = run_toml::read(&dir.run_toml_path()).unwrap().origin else {
+        panic!("not an imported run")
+    };
     assert!(from.file.ends_with("resnet_module.pt") && from.sha256.len() == 64, "{from:?}");
     let (log, _) = succeed(&lab, &["logs", &run]);
     assert!(log.contains("weights imported from") && log.contains(&from.sha256), "{log}");

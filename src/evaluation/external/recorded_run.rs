@@ -18,7 +18,7 @@ use crate::network::network_config::NetworkConfig;
 use crate::runs::event::{EventBody, NoticeLevel};
 use crate::runs::event_log::EventLog;
 use crate::runs::run_dir::RunDir;
-use crate::runs::run_toml::{self, RunToml};
+use crate::runs::run_toml::{self, Origin, RunToml};
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status, now_ms};
 use crate::theory::machine_spec::AttentionSource;
@@ -197,7 +197,7 @@ fn fill(
         created_ms: now_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: device.clone(),
-        imported_from: None,
+        origin: Origin::Recorded(directory.to_owned()),
         experiment,
     };
     run_toml::write(&run.run_toml_path(), &description)?;

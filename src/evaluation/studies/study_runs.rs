@@ -10,7 +10,7 @@ use crate::runs::launch_resume_kill_worker::{
     LaunchError, LaunchOptions, launch, log_words, resume, terminate,
 };
 use crate::runs::run_dir::RunDir;
-use crate::runs::run_toml;
+use crate::runs::run_toml::{self, Origin};
 use crate::runs::runs_dir::RunsDir;
 use crate::runs::status_json::{RunState, Status};
 
@@ -100,7 +100,7 @@ pub fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
     let mut found = ArmState::Waiting;
     for summary in runs.list() {
         let same = run_toml::read(&summary.dir.run_toml_path()).is_ok_and(|run| {
-            run.imported_from.is_none() && same_settings(&run.experiment, &arm.experiment)
+            run.origin == Origin::Trained && same_settings(&run.experiment, &arm.experiment)
         });
         if !same {
             continue;

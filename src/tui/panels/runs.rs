@@ -11,6 +11,7 @@ use crate::console;
 use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::event::{Rate, Rates};
 use crate::runs::listed_run_state::ListedState;
+use crate::runs::run_toml::Origin;
 use crate::runs::runs_dir::RunSummary;
 use crate::runs::status_json::RunState;
 use crate::tui::chart_arithmetic::letter;
@@ -140,7 +141,17 @@ fn settings(
     let n = experiment.dataset.n.map_or("all".to_owned(), |n| n.to_string());
     lines.push(Line::raw(format!("{} n={n}", experiment.dataset.kind)));
     let rate = format!("rate {}", number(training.learning_rate));
-    let pairs = [(body, sizes), (attention, heads), (batch, rate)];
+    let mut pairs = vec![(body, sizes), (attention, heads), (batch, rate)];
+    match &open.origin {
+        Origin::Trained => {}
+        Origin::Imported(from) => {
+            pairs[2] = (format!("weights of {}", file_name(&from.file)), String::new());
+        }
+        Origin::Recorded(directory) => {
+            let name = file_name(&directory.to_string_lossy()).to_owned();
+            pairs = vec![("no network".to_owned(), format!("arrays of {name}"))];
+        }
+    }
     for (one, other) in pairs.into_iter().chain(pace) {
         let both = format!("{one}, {other}");
         if other.is_empty() {
@@ -151,6 +162,11 @@ fn settings(
             lines.extend([Line::raw(one), Line::raw(format!("  {other}"))]);
         }
     }
+}
+
+/// The last part of a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
 /// Steps per second and time left of a run that trains.

@@ -9,6 +9,7 @@ use crate::runs::event::{
 };
 use crate::runs::listed_run_state::ListedState;
 use crate::runs::preview_files::Preview;
+use crate::runs::run_toml::Origin;
 use crate::tui::curve_points::HISTORY_POINTS_MAX;
 use crate::tui::recorded_curves::Curves;
 
@@ -20,6 +21,8 @@ const NEWS_MAX: usize = 200;
 pub struct OpenRun {
     pub id: String,
     pub experiment: Option<Experiment>,
+    /// Where its network comes from.
+    pub origin: Origin,
     /// Everything that is drawn over training steps.
     pub curves: Curves,
     /// Attention statistics by training step.
@@ -85,6 +88,7 @@ impl OpenRun {
         Self {
             id: self.id.clone(),
             experiment: self.experiment.clone(),
+            origin: self.origin.clone(),
             curves: self.curves.clone(),
             attention: self.attention.clone(),
             predicted_attention: self.predicted_attention.clone(),

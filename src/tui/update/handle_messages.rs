@@ -34,6 +34,9 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
 fn on_run_message(app: &mut App, run: String, message: RunMessage) -> Vec<Effect> {
     match message {
         RunMessage::Events(events) => return on_events(app, &run, &events),
+        RunMessage::Origin(origin) => {
+            app.runs_mut(&run).for_each(|open| open.origin = origin.clone());
+        }
         RunMessage::Experiment(Ok(experiment)) => {
             app.runs_mut(&run).for_each(|open| open.experiment = Some((*experiment).clone()));
         }
