@@ -455,3 +455,38 @@ fn the_patch_side_of_a_step_is_the_one_calibrated_for_it() {
     let sides: Vec<usize> = [0.25, 0.5, 0.75, 1.0, 0.05].map(|t| *k.at(t)).to_vec();
     assert_eq!(sides, [3, 5, 7, 9, 3]);
 }
+
+#[test]
+fn single_precision_is_close_to_double_at_the_least_and_the_most_noise_of_every_schedule() {
+    // Six images of 7 x 7, and a copy of each that differs by about EDM's smallest noise, so that which of the two it was is
+    // undecided there. (1/255, the distance of two grey levels, is .0078 in these units.)
+    let shape = ImageShape::new(2, 7, 7);
+    let waves = |n: usize, seed: f64| (0..n).map(move |i| (seed * i as f64).sin());
+    let first: Vec<f64> = waves(6 * shape.n_values(), 12.9898).collect();
+    let near = first.iter().zip(waves(first.len(), 78.233)).map(|(v, d)| v + 0.0004 * d);
+    let images: Vec<f64> = first.iter().copied().chain(near).collect();
+    let problem = |x: Vec<f64>| Problem { shape, images: images.clone(), x, t: 0.5 };
+    let attention = attention(1.0, 0.5, AttentionSource::CoOrigin);
+    for schedule in [Schedule::Cosine, Schedule::DdpmLinear, Schedule::Edm] {
+        for t in [0.001, 0.002, 0.01, 0.1, 1.0] {
+            let level = schedule.level(t);
+            let noisy = images.iter().zip(waves(shape.n_values(), 39.346));
+            let x = noisy.map(|(v, e)| level.signal() * v + level.sigma() * 1.4 * e).collect();
+            let problem = problem(x);
+            let kinds = [MachineKind::Ideal, MachineKind::EquivariantIdeal, attention.clone()];
+            for kind in PATCHED.into_iter().chain(kinds) {
+                let expected = problem.run_at(kind.clone(), 3, level).x0;
+                let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(3) };
+                let single = Machine::new(spec, problem.dictionary(), Precision::F32, None);
+                let x = ImageBatch::new(shape, problem.x.clone());
+                let found = single.unwrap().denoise(&x, level).unwrap().x0;
+                let error = gap(found.values(), expected.values());
+                eprintln!(
+                    "{schedule:?} t {t} sigma {:.2e} {kind:?}: {error:.1e}",
+                    level.exploding_sigma()
+                );
+                assert!(error < 2e-4, "{schedule:?}, t = {t}, {kind:?}: {error:e}");
+            }
+        }
+    }
+}

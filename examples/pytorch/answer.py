@@ -65,7 +65,7 @@ def answer(directory, model, predicts="eps", time=None, maps=None, batch=64, dev
     if labels is not None:
         answers["labels"] = labels
     noise = torch.as_tensor(questions["noise"])
-    abar = torch.as_tensor(questions["abar"])  # of t = 1/T, 2/T, ..., 1
+    abar = torch.as_tensor(questions["abar"])  # of the steps, cleanest first
     n, n_steps = len(noise), len(abar)
     states = np.zeros((n, n_steps, *noise.shape[1:]), np.float32)
     x0hat, samples = np.zeros_like(states), np.zeros_like(questions["noise"])

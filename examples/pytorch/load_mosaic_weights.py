@@ -59,10 +59,41 @@ def write_safetensors(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text + numbers)
 
 
-def signal_and_noise(t):
-    """sqrt(abar) and sigma of the cosine schedule at times t in [0, 1], where x_t = sqrt(abar) x_0 + sigma eps."""
-    abar = torch.cos(0.5 * math.pi * t / 1.008) ** 2
-    return abar.sqrt(), (1 - abar).sqrt()
+def cosine(t):
+    """abar of Kamb & Ganguli's schedule (arXiv 2412.20292) at times t in [0, 1], in double precision."""
+    return torch.cos(0.5 * math.pi * t / 1.008) ** 2
+
+
+def ddpm_linear(t):
+    """abar of DDPM (arXiv 2006.11239) after step k = 1000 t of 1000, with a linear logarithm between steps."""
+    rates = torch.log1p(-torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64, device=t.device))
+    logs = F.pad(rates.cumsum(0), (1, 0))
+    below = (1000 * t).long().clamp(max=999)
+    return (logs[below] + (1000 * t - below) * rates[below]).exp()
+
+
+def edm(t):
+    """abar = 1 / (1 + s^2) of EDM's noise s from .002 at t = .001 to 80 at t = 1 (arXiv 2206.00364, eq. 5)."""
+    low, high = 0.002 ** (1 / 7), 80 ** (1 / 7)
+    s = (low + (t - 0.001).clamp(min=0) / 0.999 * (high - low)) ** 7
+    s = torch.where(t < 0.001, 2 * t, s)
+    return 1 / (1 + s**2)
+
+
+SCHEDULES = {"cosine": cosine, "ddpm-linear": ddpm_linear, "edm": edm}
+
+
+def signal_and_noise(schedule, t):
+    """sqrt(abar) and sigma at times t in [0, 1], where x_t = sqrt(abar) x_0 + sigma eps."""
+    abar = SCHEDULES[schedule](t.double())
+    return abar.sqrt().to(t.dtype), (1 - abar).sqrt().to(t.dtype)
+
+
+def step_time(schedule, i, steps):
+    """The time of step i of a sampler: 1 at the first, i = steps, and 0 after the last."""
+    if schedule == "edm" and 0 < i < steps:
+        return 0.001 + 0.999 * (i - 1) / (steps - 1)
+    return i / steps
 
 
 def convolution(n_in, n_out, kernel, padding):
@@ -186,8 +217,9 @@ class UNetBody(nn.Module):
 def network_of(about):
     """The module for a file's metadata, with untrained weights. Its parameters have the names of the file."""
     settings = about["settings"]
-    if settings["diffusion.schedule"] != "cosine":
-        raise ValueError(f"unknown noise schedule {settings['diffusion.schedule']!r}")
+    schedule = settings["diffusion.schedule"]
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown noise schedule '{schedule}'; this script knows {', '.join(SCHEDULES)}")
     is_unet = settings["network.architecture"] == "unet"
     channels = about["image"][0]
     width = settings["network.widths"][0] if is_unet else settings["network.width"]
@@ -220,7 +252,7 @@ def network_of(about):
             out = (self.output_conv if is_unet else self.down_projection)(features)
             if settings["network.output"] == "noise":
                 return out
-            signal, sigma = (level[:, None, None, None] for level in signal_and_noise(t))
+            signal, sigma = (level[:, None, None, None] for level in signal_and_noise(schedule, t))
             return sigma * x + signal * out
 
     return Network()
@@ -242,7 +274,7 @@ def load(path):
 def denoise(network, t, x, label=None):
     """The clean estimate and the noise that belongs to it, at time t (a number)."""
     times = torch.full((len(x),), float(t), dtype=x.dtype, device=x.device)
-    signal, sigma = signal_and_noise(times[:1])
+    signal, sigma = signal_and_noise(network.settings["diffusion.schedule"], times[:1])
     clean = (x - sigma * network(times, x, label)) / signal
     if network.settings["network.clamp"]:
         clean = clean.clamp(-1, 1)
@@ -252,10 +284,12 @@ def denoise(network, t, x, label=None):
 def sample(network, seeds, label=None, steps=None):
     """Samples from standard-normal seeds by deterministic DDIM, from t = 1 down to 0."""
     steps = steps or network.settings["diffusion.sampling_steps"]
+    schedule = network.settings["diffusion.schedule"]
     x = seeds
     for i in range(steps, 0, -1):
-        clean, noise = denoise(network, i / steps, x, label)
-        signal, sigma = signal_and_noise(torch.tensor([(i - 1) / steps], dtype=x.dtype, device=x.device))
+        clean, noise = denoise(network, step_time(schedule, i, steps), x, label)
+        after = torch.tensor([step_time(schedule, i - 1, steps)], dtype=x.dtype, device=x.device)
+        signal, sigma = signal_and_noise(schedule, after)
         x = signal * clean + sigma * noise
     return x
 

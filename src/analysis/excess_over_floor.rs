@@ -79,7 +79,8 @@ const LIMITS: [(Convergence, f64, f64); 2] =
     [(Convergence::Converged, 0.15, 0.001), (Convergence::Close, 0.5, 0.005)];
 
 /// An excess is above a limit if it is so by more than this many of its standard errors. Of networks whose excess is the
-/// limit at all nine levels that count, one in twenty is called worse by chance: `1 - (1 - .0062)^9 = 5%`.
+/// limit at all nine levels that count (of the cosine schedule), one in twenty is called worse by chance:
+/// `1 - (1 - .0062)^9 = 5%`.
 const STANDARD_ERRORS: f64 = 2.5;
 
 /// How the machine's error relates to the floor of the network's class.

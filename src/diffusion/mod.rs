@@ -13,6 +13,9 @@ pub mod denoiser;
 pub mod attending;
 pub mod sampler;
 
+#[cfg(test)]
+mod gaussian_tests;
+
 pub use attending::Attending;
 pub use attention_entropy::AttentionStatistics;
 pub use attention_maps::{AttentionMaps, Grid};

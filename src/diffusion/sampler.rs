@@ -1,6 +1,7 @@
 //! The reverse process: deterministic DDIM from t = 1 down to 0, inclusive.
 //!
-//! Step i = T..1 goes from `t = i/T` to `(i-1)/T` (Song et al., arXiv 2010.02502, eq. 12 with eta = 0):
+//! Step i = T..1 goes from the time of step i to that of step i - 1, which the schedule gives ([`Schedule::step_time`]; `i/T`
+//! but for `edm`). Song et al., arXiv 2010.02502, eq. 12 with eta = 0:
 //!
 //! ```text
 //! x_{i-1} = sqrt(abar_{i-1}) x0hat + sigma_{i-1} eps_hat,   eps_hat = (x_i - sqrt(abar_i) x0hat) / sigma_i
@@ -13,7 +14,7 @@ use super::denoiser::{DenoiseError, Denoised, Denoiser};
 use super::noise_schedule::{NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 
-/// The deterministic sampler with `n_steps` equal steps in t.
+/// The deterministic sampler with `n_steps` steps of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ddim {
     pub schedule: Schedule,
@@ -23,7 +24,7 @@ pub struct Ddim {
 /// One step of a trajectory, shown to an observer before the state moves on.
 #[derive(Debug)]
 pub struct SampleStep<'a> {
-    /// `i` in T..=1; the level is `t = i/T`.
+    /// `i` in T..=1.
     pub index: usize,
     pub level: NoiseLevel,
     /// The noisy state `x_t`.
@@ -61,9 +62,9 @@ impl Ddim {
         Self { schedule, n_steps }
     }
 
-    /// The noise level before step `index`, `t = index / T`.
+    /// The noise level before step `index`; clean at 0.
     pub fn level(&self, index: usize) -> NoiseLevel {
-        self.schedule.level(index as f64 / self.n_steps as f64)
+        self.schedule.level(self.schedule.step_time(index, self.n_steps))
     }
 
     /// Samples from the standard-normal noise seeds `seeds`; `observe` is called at every step and may stop with an
@@ -81,7 +82,7 @@ impl Ddim {
         self.sample_from(self.n_steps, denoiser, seeds, observe)
     }
 
-    /// Like [`Ddim::sample`], from `state` at `t = start_step / T`.
+    /// Like [`Ddim::sample`], from `state` at the level of step `start_step`.
     ///
     /// # Errors
     ///
@@ -105,7 +106,7 @@ impl Ddim {
         Ok(x)
     }
 
-    /// One step: from the state at `t = index / T` to that at `t = (index - 1) / T`.
+    /// One step: from the state at the level of step `index` to that of step `index - 1`.
     ///
     /// # Errors
     ///
@@ -123,7 +124,7 @@ impl Ddim {
         Ok(self.advance(index, x, &denoised))
     }
 
-    /// The state at `t = (index - 1) / T`, given the state `x` at `t = index / T` and its estimate.
+    /// The state at the level of step `index - 1`, given the state `x` at that of step `index` and its estimate.
     pub fn advance(&self, index: usize, x: &ImageBatch, denoised: &Denoised) -> ImageBatch {
         let (from, to) = (self.level(index), self.level(index - 1));
         let mut next = denoised.eps(x, from);

@@ -200,7 +200,7 @@ impl FunctionOfClass {
 /// Name of the last layer.
 const DOWN: &str = "down_projection";
 
-/// The time at which the cosine schedule has this noise level.
+/// The time of this noise level, whatever the schedule: that of a cosine schedule without stretch.
 fn time_of(level: NoiseLevel) -> f64 {
     level.signal().acos() / std::f64::consts::FRAC_PI_2
 }

@@ -8,12 +8,12 @@ use crate::image::{ImageBatch, ImageShape};
 use crate::random::{Purpose, fill_normal, stream};
 use crate::theory::training_pixels::ImagePixels;
 
-/// Share of the noise levels that are drawn from [`FOCUS`], where what patches say of the whole image is decided. The others
+/// Share of the noise levels, as times of the cosine schedule, that are drawn from [`FOCUS`], where what patches say of the whole image is decided. The others
 /// come from all levels.
 const FOCUS_SHARE: f64 = 0.65;
 const FOCUS: [f64; 2] = [0.35, 0.85];
 /// Lowest level: below it the local machine is nearly exact.
-const T_MIN: f64 = 0.03;
+pub const T_MIN: f64 = 0.03;
 
 /// Where draws come from.
 #[derive(Clone, Copy)]
@@ -41,7 +41,8 @@ struct Draw {
 }
 
 impl NoisedDraws<'_> {
-    /// Draws `first..first + n`, at random noise levels or all at `level`. A draw has the same image, translation and noise
+    /// Draws `first..first + n`, at random noise levels or all at `level`. Random levels cover the signal powers of all
+    /// schedules, whichever the network has: a solution is a function of the level, and serves every schedule. A draw has the same image, translation and noise
     /// `eps` at every level, and does not depend on `n`.
     pub fn draw(&self, first: u64, n: usize, level: Option<NoiseLevel>) -> Draws {
         let shape = self.images.shape();

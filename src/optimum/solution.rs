@@ -4,13 +4,14 @@ use candle_core::{DType, Tensor};
 
 use super::function_of_class::FunctionOfClass;
 use super::local_features::LocalFeatures;
-use crate::diffusion::{AttentionMaps, Denoised, NoiseLevel};
+use super::noised_draws::T_MIN;
+use crate::diffusion::{AttentionMaps, Denoised, NoiseLevel, Schedule};
 use crate::image::ImageBatch;
 use crate::network::{AttentionDetail, Mode, NetworkError};
 use crate::theory::attention_optimal::AttentionQuery;
 use crate::theory::distinct_patches::patch_moments::PatchMoments;
 
-/// Levels t = 1/N, 2/N, ..., 1 at which the function is compared with the local machine.
+/// Levels t = 1/N, 2/N, ..., 1 of the cosine schedule at which the function is compared with the local machine.
 pub const N_LEVELS: usize = 20;
 /// Images that are computed together.
 pub const PIECE: usize = 32;
@@ -28,10 +29,12 @@ impl Solution {
     /// The local machine at every level.
     pub const LOCAL: Self = Self { function: None, is_better: [false; N_LEVELS] };
 
-    /// The function, if it is used at `level`.
+    /// The function, if it is used at `level`: not at less noise than it was solved for.
     fn function_at(&self, level: NoiseLevel) -> Option<&FunctionOfClass> {
-        let nearest = (level.t * N_LEVELS as f64).round().clamp(1.0, N_LEVELS as f64);
-        self.function.as_ref().filter(|_| self.is_better[nearest as usize - 1])
+        let t = Schedule::cosine_time(level);
+        let nearest = (t * N_LEVELS as f64).round().clamp(1.0, N_LEVELS as f64);
+        let is_used = t >= T_MIN && self.is_better[nearest as usize - 1];
+        self.function.as_ref().filter(|_| is_used)
     }
 
     /// The estimates `x0hat` of `noisy` images, `[B, C, H, W]`, with the attention maps if asked for, or with others in

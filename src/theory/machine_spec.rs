@@ -76,9 +76,13 @@ pub enum AttentionSource {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scheduled<T> {
     Fixed(T),
-    /// Entry `i - 1` at `t = i / T`, with T the number of entries; in between, the nearest.
+    /// Entry `i - 1` at times above `(i - 1) / T` up to `i / T`, with T the number of entries. Step i of a sampler with T steps lies
+    /// there, whatever its schedule.
     PerStep(Vec<T>),
 }
+
+/// More than `i / T * T - i` in floating point.
+const ROUNDING: f64 = 1e-9;
 
 /// Patch side per sampling step.
 pub type PatchSize = Scheduled<usize>;
@@ -93,7 +97,7 @@ impl<T> Scheduled<T> {
         match self {
             Self::Fixed(value) => value,
             Self::PerStep(values) => {
-                let step = (t * values.len() as f64).round() as usize;
+                let step = (t * values.len() as f64 - ROUNDING).ceil() as usize;
                 &values[step.clamp(1, values.len()) - 1]
             }
         }

@@ -15,6 +15,7 @@ mod interventions;
 mod mosaics;
 mod plain;
 mod reports;
+mod schedules;
 mod training_seeds;
 mod undefined;
 

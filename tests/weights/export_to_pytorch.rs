@@ -15,7 +15,15 @@ use super::{drawn_set, has_pytorch, python, refusal, relative_error, succeed, te
 /// Networks that together have every layer and every way of computing it.
 const NETWORKS: [(&str, &[&str]); 6] = [
     ("softmax", &["network.kernels=3,1", "network.readout=relu"]),
-    ("top1", &["network.attention=top1", "network.padding=zeros", "network.normalise=false"]),
+    (
+        "top1",
+        &[
+            "network.attention=top1",
+            "network.padding=zeros",
+            "network.normalise=false",
+            "diffusion.schedule=edm",
+        ],
+    ),
     (
         "uniform",
         &["network.attention=uniform", "network.group_norm=true", "network.conditional=true"],
@@ -48,6 +56,7 @@ const NETWORKS: [(&str, &[&str]); 6] = [
             "network.attention=none",
             "network.padding=zeros",
             "network.clamp=false",
+            "diffusion.schedule=ddpm-linear",
         ],
     ),
 ];
@@ -72,7 +81,8 @@ fn untrained(changes: &[&str], seed: u64) -> (ExportedHeader, TensorMap) {
         .entries()
         .into_iter()
         .filter(|entry| {
-            entry.key.starts_with("network.") || entry.key == "diffusion.sampling_steps"
+            entry.key.starts_with("network.")
+                || ["diffusion.sampling_steps", "diffusion.schedule"].contains(&entry.key)
         })
         .map(|entry| (entry.key.to_owned(), entry.value.into()))
         .collect();

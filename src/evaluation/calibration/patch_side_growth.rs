@@ -41,10 +41,10 @@ impl PatchSideGrowth {
     }
 }
 
-/// Standard error over noise seeds of the growth of the best patch sides at each step (cleanest first): the standard
+/// Standard error over noise seeds of the growth of the best patch sides at each step (cleanest first, at `times`): the standard
 /// deviation over resampled noise seeds (bootstrap, Efron 1979), the same at all steps. `None` for fewer than two noise
 /// seeds, or without steps below and above t = 0.5.
-pub fn bootstrap_error(steps: &[Errors]) -> Option<f64> {
+pub fn bootstrap_error(steps: &[Errors], times: &[f64]) -> Option<f64> {
     let n_seeds = steps.first()?.n_seeds();
     if n_seeds < 2 {
         return None;
@@ -53,10 +53,8 @@ pub fn bootstrap_error(steps: &[Errors]) -> Option<f64> {
         let mut generator = stream(0, Purpose::Bootstrap, resample);
         let seeds: Vec<usize> =
             (0..n_seeds).map(|_| generator.random_range(0..n_seeds as u64) as usize).collect();
-        let side = |(at, step): (usize, &Errors)| {
-            ((at + 1) as f64 / steps.len() as f64, step.best_over(&seeds).k as f64)
-        };
-        let sides: Vec<(f64, f64)> = steps.iter().enumerate().map(side).collect();
+        let side = |(&t, step): (&f64, &Errors)| (t, step.best_over(&seeds).k as f64);
+        let sides: Vec<(f64, f64)> = times.iter().zip(steps).map(side).collect();
         PatchSideGrowth::of(&sides).map(|found| found.growth())
     };
     let each: Vec<f64> = (0..N_RESAMPLES).map(growth).collect::<Option<_>>()?;
@@ -96,13 +94,13 @@ mod tests {
     #[test]
     fn seeds_that_agree_leave_no_error_and_seeds_that_differ_do() {
         let n = 16;
-        assert_eq!(bootstrap_error(&steps([vec![0.9; n], vec![0.1; n]])), Some(0.0));
+        assert_eq!(bootstrap_error(&steps([vec![0.9; n], vec![0.1; n]]), &[0.5, 1.0]), Some(0.0));
         // Half of the seeds are for either side, so a resample is for side 5 with a chance of .40: ties go to side 3. A
         // growth of 0 or 2 then has a standard deviation of .98.
         let split: Vec<f64> = (0..n).map(|seed| f64::from(seed as u8 % 2)).collect();
         let against: Vec<f64> = split.iter().map(|squared| 1.0 - squared).collect();
-        let found = bootstrap_error(&steps([split, against])).unwrap();
+        let found = bootstrap_error(&steps([split, against]), &[0.5, 1.0]).unwrap();
         assert!((found - 0.98).abs() < 0.05, "sides of 3 and 5, each half of the time: {found}");
-        assert_eq!(bootstrap_error(&steps([vec![0.9], vec![0.1]])), None);
+        assert_eq!(bootstrap_error(&steps([vec![0.9], vec![0.1]]), &[0.5, 1.0]), None);
     }
 }

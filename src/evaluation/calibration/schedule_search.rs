@@ -128,12 +128,19 @@ impl Search<'_> {
             sides: self.subject.machines.sides(self.grid),
             candidates,
             steps,
-            patch_growth_error: is_plain.then(|| bootstrap_error(&along_network)).flatten(),
+            patch_growth_error: is_plain
+                .then(|| bootstrap_error(&along_network, &self.times()))
+                .flatten(),
         })
     }
 
     fn n_steps(&self) -> usize {
         self.target.ddim.n_steps
+    }
+
+    /// Time of each step, cleanest first.
+    fn times(&self) -> Vec<f64> {
+        (1..=self.n_steps()).map(|index| self.target.ddim.level(index).t).collect()
     }
 
     /// The network's estimate at its own states of step `index`.

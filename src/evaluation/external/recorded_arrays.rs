@@ -24,6 +24,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::external_toml::{Channels, ExternalToml, Values};
 use crate::arrays::{Array, ArrayFile};
+use crate::diffusion::Ddim;
 use crate::image::ImageShape;
 
 /// Names that are read.
@@ -187,7 +188,7 @@ fn check_range(name: &str, array: &Array, stated: Values) -> Result<()> {
 }
 
 impl RecordedArrays {
-    /// Reads the arrays of a directory, for images of `shape`, a sampler of `n_steps` steps and up to `n_classes` classes.
+    /// Reads the arrays of a directory, for images of `shape`, the sampler `ddim` and up to `n_classes` classes.
     ///
     /// # Errors
     ///
@@ -196,10 +197,10 @@ impl RecordedArrays {
         directory: &Path,
         toml: &ExternalToml,
         shape: ImageShape,
-        n_steps: usize,
+        ddim: Ddim,
         n_classes: Option<usize>,
     ) -> Result<Self> {
-        Self::of(&Found::read(toml, directory)?, toml, shape, n_steps, n_classes)
+        Self::of(&Found::read(toml, directory)?, toml, shape, ddim, n_classes)
             .with_context(|| format!("reading the arrays of '{}'", directory.display()))
     }
 
@@ -207,7 +208,7 @@ impl RecordedArrays {
         found: &Found,
         toml: &ExternalToml,
         shape: ImageShape,
-        n_steps: usize,
+        ddim: Ddim,
         n_classes: Option<usize>,
     ) -> Result<Self> {
         let n_samples = found.needed("noise")?.shape().first().copied().unwrap_or(0);
@@ -227,12 +228,12 @@ impl RecordedArrays {
         );
         let steps = found.together(["t", "states", "x0hat"])?;
         let steps = steps.map(|[t, states, x0hat]| {
-            let leading = [n_samples, n_steps];
+            let leading = [n_samples, ddim.n_steps];
             anyhow::Ok(RecordedSteps {
-                order: order_of_times(&t.f64_values(), n_steps)?,
+                order: order_of_times(&t.f64_values(), ddim)?,
                 states: process("states", states, &leading)?,
                 x0hat: clean("x0hat", x0hat, &leading)?,
-                attention: attention(found, (n_samples, n_steps, shape.n_pixels()))?,
+                attention: attention(found, (n_samples, ddim.n_steps, shape.n_pixels()))?,
             })
         });
         let noised = found.together(["noised", "noised_t", "noised_x0hat"])?;
@@ -278,15 +279,18 @@ impl RecordedArrays {
     }
 }
 
-/// The place of each step `i / T` among the times, for i = 1..T.
-fn order_of_times(t: &[f64], n_steps: usize) -> Result<Vec<usize>> {
+/// The place of the time of each step i among the times, for i = 1..T.
+fn order_of_times(t: &[f64], ddim: Ddim) -> Result<Vec<usize>> {
+    let n_steps = ddim.n_steps;
     let place = |i: usize| {
-        let wanted = i as f64 / n_steps as f64;
+        let wanted = ddim.level(i).t;
         let found = t.iter().position(|t| (t - wanted).abs() < TIME_TOLERANCE);
         found.with_context(|| {
             format!(
-                "array 't' has no time {wanted:.4}: with diffusion.sampling_steps = {n_steps} the steps are at i/{n_steps}; set \
-                 diffusion.sampling_steps in external.toml to the number of the model's steps"
+                "array 't' has no time {wanted:.4}, that of step {i} of {n_steps} in the schedule '{}'; set \
+                 diffusion.sampling_steps and diffusion.schedule in external.toml to those of the model (the times are in \
+                 the array 't' that 'mosaic external' writes)",
+                ddim.schedule.word()
             )
         })
     };

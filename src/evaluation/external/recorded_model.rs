@@ -63,10 +63,11 @@ impl RecordedModel {
         let mut estimates = HashMap::new();
         if let Some(steps) = &arrays.steps {
             let n_steps = steps.order.len();
+            let ddim = Ddim::new(config.schedule, n_steps);
             let keys = rows(&steps.states);
             for sample in 0..arrays.n_samples {
                 for (i, &place) in steps.order.iter().enumerate() {
-                    let t = key_of_time((i + 1) as f64 / n_steps as f64);
+                    let t = key_of_time(ddim.level(i + 1).t);
                     let key = keys[sample * n_steps + place];
                     estimates.insert((t, key), Place::Step(sample, place));
                 }

@@ -83,13 +83,8 @@ pub fn open(
     experiment: &Experiment,
     config: &NetworkConfig,
 ) -> Result<Record> {
-    let arrays = RecordedArrays::read(
-        directory,
-        toml,
-        config.image,
-        experiment.sampling_steps,
-        config.n_classes,
-    )?;
+    let arrays =
+        RecordedArrays::read(directory, toml, config.image, experiment.ddim(), config.n_classes)?;
     let n = arrays.n_samples;
     let wanted = experiment.calibrate.seeds.map_or(0, std::num::NonZeroUsize::get);
     let n_calibration = toml.calibration.unwrap_or(wanted.min(n / 8));

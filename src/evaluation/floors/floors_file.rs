@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::floor_machines::{Draws, FloorMachine, LevelFloor};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
+use crate::diffusion::Schedule;
 use crate::files::{if_there, write_output};
 use crate::network::network_config::NetworkConfig;
 use crate::runs::event::{FloorFigures, FloorLevel};
@@ -36,7 +37,15 @@ pub struct RunFloors {
     n_draws: usize,
     /// Rng seed of the draws.
     pub seed: u64,
+    /// Noise schedule that the levels' times refer to.
+    #[serde(default = "cosine")]
+    schedule: String,
     pub levels: Vec<FloorErrors>,
+}
+
+/// The schedule of files that name none.
+fn cosine() -> String {
+    Schedule::Cosine.word().to_owned()
 }
 
 /// The errors at one noise level.
@@ -80,10 +89,19 @@ impl RunFloors {
         let is_of_these_draws = |found: &Self| {
             (found.format, found.checksum, found.patch_side, found.n_draws, found.seed)
                 == (FORMAT, checksum, patch_side, n_draws, seed)
+                && found.schedule == network.schedule.word()
                 && found.levels.iter().zip(LEVELS).all(|(level, t)| level.t == t)
         };
-        let nothing =
-            Self { format: FORMAT, checksum, patch_side, n_draws, seed, levels: Vec::new() };
+        let schedule = network.schedule.word().to_owned();
+        let nothing = Self {
+            format: FORMAT,
+            checksum,
+            patch_side,
+            n_draws,
+            seed,
+            schedule,
+            levels: Vec::new(),
+        };
         let saved = Self::read(path);
         // Floors of other draws, as 'mosaic compare --set' asks for, leave the run's own alone.
         let may_write = saved.as_ref().is_none_or(is_of_these_draws);

@@ -32,12 +32,8 @@ pub struct WithoutClamp<'a> {
 impl<'a> ClampFigures<'a> {
     pub fn new(comparison: &'a Comparison, machines: &[NamedMachine]) -> Self {
         let by_step = &comparison.by_step;
-        let n_steps = by_step.clamped.len();
         let shares = |steps: &mut dyn Iterator<Item = OutsideRange>| -> Vec<(f64, f64)> {
-            let step = |(at, found): (usize, OutsideRange)| {
-                ((at + 1) as f64 / n_steps as f64, found.share())
-            };
-            steps.enumerate().map(step).collect()
+            by_step.times.iter().zip(steps).map(|(&t, found)| (t, found.share())).collect()
         };
         let network = ("network", shares(&mut by_step.clamped.iter().copied()));
         let of_machines = by_step.machines.iter().map(|machine| {

@@ -21,6 +21,8 @@ use crate::image::ImageBatch;
 /// Every machine against the network along the network's trajectories.
 #[derive(Clone, Debug, Default)]
 pub struct AgreementByStep {
+    /// Time of each step, cleanest first.
+    pub times: Vec<f64>,
     pub machines: Vec<StepAgreement>,
     /// By step, the values of the network's estimates that were clamped; cleanest step first.
     pub clamped: Vec<OutsideRange>,
@@ -114,17 +116,19 @@ impl MachineSet {
 
     /// Steps without figures, for every machine.
     fn without_steps(&self) -> AgreementByStep {
-        let step = |i: usize| StepFigures {
-            t: self.ddim.level(i).t,
+        let times: Vec<f64> =
+            (1..=self.ddim.n_steps).map(|index| self.ddim.level(index).t).collect();
+        let step = |&t: &f64| StepFigures {
+            t,
             r_squared: Vec::new(),
             pooled_r_squared: PooledRSquared::default(),
             attention: Vec::new(),
             outside: OutsideRange::default(),
         };
-        let steps: Vec<StepFigures> = (1..=self.ddim.n_steps).map(step).collect();
+        let steps: Vec<StepFigures> = times.iter().map(step).collect();
         let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
         let clamped = vec![OutsideRange::default(); self.ddim.n_steps];
-        AgreementByStep { machines: self.names().map(empty).collect(), clamped }
+        AgreementByStep { machines: self.names().map(empty).collect(), times, clamped }
     }
 
     /// Adds one machine's figures at the network's states to `found`.
