@@ -284,7 +284,7 @@ fn a_subset_names_images_by_their_numbers_in_the_unfiltered_set() {
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     let problem = one_pixel(&[0.0], 0.0, 0.5);
-    let refused = |kind| problem.machine(kind).unwrap_err().to_string();
+    let refused = |kind| problem.machine(kind).err().unwrap().to_string();
     assert!(refused(smoothed(-1.0, 3)).contains("the smoothing is '-1'"));
     let none = Smoothing { n_copies: 0, ..DEFAULT_SMOOTHING };
     assert!(refused(MachineKind::Smoothed(none)).contains("must be at least 1"));

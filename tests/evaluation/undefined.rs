@@ -34,6 +34,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         samples,
         rates: None,
         machine_rates: vec![("ideal".to_owned(), None), ("ls".to_owned(), None)],
+        approximations: Vec::new(),
         by_step: AgreementByStep::default(),
         controls: Vec::new(),
         unclamped: None,
