@@ -95,7 +95,7 @@ pub struct DenoiseArgs {
     /// Machine ls-wiener: masks keep filter weights of at least this fraction of the largest [default: 0.02].
     #[arg(long)]
     pub mask: Option<f64>,
-    /// Machine smoothed: amplitude of the noise on the copies, in the units of the data [default: 1].
+    /// Machine smoothed: amplitude of the noise on the copies, in the units of the data [default: 1.5].
     #[arg(long, value_name = "S")]
     pub smoothing: Option<f64>,
     /// Machine smoothed: number of noised copies [default: 32].

@@ -20,7 +20,7 @@ pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
 };
 
 /// Default settings of the machine `smoothed`.
-pub const DEFAULT_SMOOTHING: Smoothing = Smoothing { sigma: 1.0, n_copies: 32 };
+pub const DEFAULT_SMOOTHING: Smoothing = Smoothing { sigma: 1.5, n_copies: 32 };
 
 /// Default size of the machine `subset`: a share of all images.
 pub const DEFAULT_SUBSET: f64 = 0.02;

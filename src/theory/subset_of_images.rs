@@ -1,6 +1,6 @@
 //! `subset`, **approximate**: `ideal` restricted to the training images nearest to the input, chosen at reduced
 //! resolution. In the manner of GoldDiff (Shang et al., *Fast and Scalable Analytical Diffusion*, arXiv 2602.16498),
-//! but not its schedule or code.
+//! but with our own schedule and reduction.
 //!
 //! ```text
 //! d[n] = sum over blocks b of b x b pixels, of |b| (mean_b(x_t / sqrt(abar)) - mean_b(phi_n))^2     coarse distance
@@ -10,8 +10,8 @@
 //!
 //! `n_0` is the number of images as noise vanishes, where one image decides; at pure noise all N count. Means of a block
 //! times the root of its size are a projection, so d never exceeds the exact squared distance. Nothing is sampled:
-//! estimates are deterministic. How far they are from `ideal` is measured, not assumed; see
-//! [`crate::evaluation::approximation_error`]. Always on the CPU in doubles.
+//! estimates are deterministic. How far they are from `ideal` is measured, not assumed: reports and
+//! `mosaic theory` print it. Always on the CPU in doubles.
 
 use rayon::prelude::*;
 
