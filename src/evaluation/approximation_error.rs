@@ -178,7 +178,7 @@ mod tests {
         let found = measure(MachineKind::Subset { size: 1.0 }, Some(2)).unwrap();
         assert!(found.levels.iter().all(|level| level.images == 1.0));
         let found = measure(MachineKind::Subset { size: 2.0 }, Some(2)).unwrap();
-        assert!((found.levels[0].images - 6.0 / 40.0).abs() < 1e-9, "{:?}", found.levels[0]);
+        assert!((found.levels[0].images - 4.0 / 40.0).abs() < 1e-9, "{:?}", found.levels[0]);
         let words = found.words();
         assert!(words.starts_with("m is approximate: rms difference") && words.contains("0.1 "));
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! d[n] = sum over blocks b of b x b pixels, of |b| (mean_b(x_t / sqrt(abar)) - mean_b(phi_n))^2     coarse distance
-//! K = the n(t) images of least d,   n(t) = ceil( n_0^abar N^(1 - abar) )
+//! K = the n(t) images of least d,   n(t) = n_0^abar N^(1 - abar), rounded
 //! x0hat = sum_{n in K} softmax_{n in K}(L[n]) phi_n,   L[n] as in `ideal`
 //! ```
 //!
@@ -111,8 +111,7 @@ pub fn n_of_subset(subset: f64, n_images: usize, level: NoiseLevel) -> usize {
     let least = if subset <= 1.0 { (subset * all).ceil() } else { subset.round() };
     let least = least.clamp(1.0, all);
     let n = least.powf(level.abar) * all.powf(1.0 - level.abar);
-    // A root of a whole number may lie above it by rounding.
-    (n * (1.0 - 1e-12)).ceil().clamp(least, all) as usize
+    n.round().clamp(least, all) as usize
 }
 
 /// Block means times the root of the block's number of pixels, `[C, blocks]`.
