@@ -65,6 +65,8 @@
 //! | L | Lukoianov et al., arXiv 2509.09672 |
 //! | WV | Wang & Vastola, arXiv 2412.09726 |
 //! | N | Niedoba et al., *Towards a mechanistic explanation of diffusion model generalization*, arXiv 2411.19339 |
+//! | S | Scarvelis, Borde & Solomon, *Closed-form diffusion models*, arXiv 2310.12395 |
+//! | G | Shang et al., *Fast and scalable analytical diffusion* (GoldDiff), arXiv 2602.16498 |
 //! | Z | Zhai et al., arXiv 2303.06296 |
 
 pub mod allocator;

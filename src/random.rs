@@ -43,6 +43,8 @@ pub enum Purpose {
     OptimumNoise = 13,
     /// Fresh noise of stochastic sampling; index = noise seed, step and branch.
     BranchNoise = 14,
+    /// Noise on the copies of an input over which the machine `smoothed` averages; index = copy.
+    SmoothingNoise = 15,
 }
 
 /// The random generator for one purpose and item of an experiment.

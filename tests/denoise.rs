@@ -96,6 +96,9 @@ fn every_machine_writes_consistent_tensors() {
     let sigma2 = 1.0 - (std::f64::consts::FRAC_PI_2 * 0.5 / 1.008).cos().powi(2);
     for machine in [
         "ideal",
+        "nearest",
+        "smoothed",
+        "subset",
         "es",
         "ls",
         "els",
@@ -160,6 +163,10 @@ fn bad_arguments_are_refused_in_words() {
     bench.refuse("attention", &["--tau", "0"], "tau is '0'");
     bench.refuse("attention", &["--attention-source", "measured"], "--attention");
     bench.refuse("attention", &["--attention-source", "simlarity"], "did you mean 'similarity'?");
+    bench.refuse("ideal", &["--smoothing", "1"], "--smoothing is for the machine 'smoothed'");
+    bench.refuse("smoothed", &["--subset", "0.5"], "--subset is for the machine 'subset'");
+    bench.refuse("smoothed", &["--smoothing-samples", "0"], "must be at least 1");
+    bench.refuse("smoothed", &["--posterior"], "no posterior over patches");
     bench.refuse("wiener", &["--posterior"], "no posterior over patches");
     bench.refuse("wiener-circulant", &["--posterior"], "no posterior over patches");
     bench.refuse("els", &["--output", "absent/out.safetensors"], "cannot write the output");

@@ -127,10 +127,14 @@ fn operations(spec: &MachineSpec, channels: usize) -> Option<(f64, bool)> {
         | MachineKind::EquivariantLocalInterior
         | MachineKind::BoundaryBroken
         | MachineKind::Attention { .. } => Some((squares + 7.0, false)),
-        MachineKind::Ideal | MachineKind::EquivariantIdeal => Some((squares, true)),
+        MachineKind::Ideal
+        | MachineKind::Nearest
+        | MachineKind::Smoothed(_)
+        | MachineKind::EquivariantIdeal => Some((squares, true)),
         // Twice, and the weights' sums over the patches that hold a pixel.
         MachineKind::Composite => Some((2.0 * (squares + 6.0) + 6.0, true)),
-        MachineKind::Masked { .. }
+        MachineKind::Subset { .. }
+        | MachineKind::Masked { .. }
         | MachineKind::Wiener
         | MachineKind::WienerCirculant
         | MachineKind::OptimalAttention(_) => None,
@@ -143,6 +147,7 @@ pub fn n_pairs(spec: &MachineSpec, shape: ImageShape, k: usize) -> f64 {
     let Some(pool) = spec.kind.pool() else {
         return match spec.kind {
             MachineKind::EquivariantIdeal => n_pixels * n_pixels,
+            MachineKind::Smoothed(smoothing) => n_pixels * smoothing.n_copies as f64,
             _ => n_pixels,
         };
     };

@@ -36,7 +36,7 @@ use crate::hardware::device_request::DeviceRequest;
 use crate::image::ImageShape;
 use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::machine_spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::training_pixels::Storage;
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
@@ -47,12 +47,13 @@ pub struct DenoiseArgs {
     /// Training images: tensor 'images' `[N,C,H,W]` (f32 or f64 in -1..1, or u8), optional 'labels' `[N]`.
     #[arg(long, value_name = "FILE", required_unless_present = "run", conflicts_with = "run")]
     pub images: Option<PathBuf>,
-    /// ideal, es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener, wiener-circulant or attention.
+    /// ideal, nearest, smoothed, subset (approximate), es, ls, els, els-interior, bbels, ls-wiener, pspc, wiener,
+    /// wiener-circulant or attention.
     #[arg(long, value_name = "NAME", required_unless_present = "run", conflicts_with = "run")]
     pub machine: Option<String>,
     /// Instead of a machine, the averaged network of this run's newest checkpoint; with --dtype f64 it computes in double
     /// precision on the CPU, and --label is the class of a class-conditional one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "posterior", "schedule"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "smoothing", "smoothing_samples", "subset", "posterior", "schedule"])]
     pub run: Option<String>,
     /// Patch side, odd; for machines that compare patches.
     #[arg(long)]
@@ -94,6 +95,15 @@ pub struct DenoiseArgs {
     /// Machine ls-wiener: masks keep filter weights of at least this fraction of the largest [default: 0.02].
     #[arg(long)]
     pub mask: Option<f64>,
+    /// Machine smoothed: amplitude of the noise on the copies, in the units of the data [default: 1.5].
+    #[arg(long, value_name = "S")]
+    pub smoothing: Option<f64>,
+    /// Machine smoothed: number of noised copies [default: 32].
+    #[arg(long, value_name = "M")]
+    pub smoothing_samples: Option<usize>,
+    /// Machine subset: images as noise vanishes, a share of all up to 1 or a number above 1 [default: 0.02].
+    #[arg(long, value_name = "N")]
+    pub subset: Option<f64>,
     /// Keep only training images with this label; with --run, the class of all images.
     #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub label: Option<i64>,
@@ -175,7 +185,7 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
 }
 
 fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
-    let kind = match MachineKind::parse(machine)? {
+    let kind = match with_settings(MachineKind::parse(machine)?, args)? {
         MachineKind::Attention { pool, .. } => {
             let settings = Scheduled::Fixed(attention_settings(args)?);
             MachineKind::Attention { pool, settings }
@@ -208,6 +218,34 @@ fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
         None => 1,
     };
     Ok(MachineSpec { kind, k: PatchSize::Fixed(k) })
+}
+
+/// The machine `smoothed` or `subset` with its settings from the command line; any other one as it is.
+///
+/// # Errors
+///
+/// If a setting is given that the machine does not have.
+fn with_settings(kind: MachineKind, args: &DenoiseArgs) -> Result<MachineKind> {
+    let is_smoothed = matches!(kind, MachineKind::Smoothed(_));
+    let is_subset = matches!(kind, MachineKind::Subset { .. });
+    let settings = [
+        ("--smoothing", args.smoothing.is_some(), is_smoothed, "smoothed"),
+        ("--smoothing-samples", args.smoothing_samples.is_some(), is_smoothed, "smoothed"),
+        ("--subset", args.subset.is_some(), is_subset, "subset"),
+    ];
+    for (flag, is_given, is_its_own, machine) in settings {
+        if is_given && !is_its_own {
+            bail!("{flag} is for the machine '{machine}', not for '{}'", kind.name());
+        }
+    }
+    Ok(match kind {
+        MachineKind::Smoothed(default) => MachineKind::Smoothed(Smoothing {
+            sigma: args.smoothing.unwrap_or(default.sigma),
+            n_copies: args.smoothing_samples.unwrap_or(default.n_copies),
+        }),
+        MachineKind::Subset { size } => MachineKind::Subset { size: args.subset.unwrap_or(size) },
+        other => other,
+    })
 }
 
 fn attention_settings(args: &DenoiseArgs) -> Result<AttentionSettings> {

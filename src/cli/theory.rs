@@ -15,13 +15,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
-use super::theory_arguments::{Opened, TheoryArgs, folder, open};
+use super::theory_arguments::{Opened, TheoryArgs, folder, of_label, open};
 use super::theory_floors;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::settings_of_few_words::MachineName;
 use crate::config::{Experiment, NamedMachine};
 use crate::dataset::Dataset;
 use crate::evaluation::agreement_and_rates;
+use crate::evaluation::approximation_error::ApproximationError;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
 use crate::image::{ImageBatch, contact_sheet, picture_file};
@@ -40,6 +41,8 @@ const PICTURE_ROWS_MAX: usize = 64;
 struct Bench {
     experiment: Experiment,
     dataset: Dataset,
+    /// The images of the dictionary: those with the label that was asked for.
+    clean: Dataset,
     images: Arc<TrainingImages>,
     machines: Vec<NamedMachine>,
     folder: PathBuf,
@@ -66,6 +69,7 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let ddim = bench.experiment.ddim();
     let mut progress = Progress::new(bench.machines.len(), ddim.n_steps);
     let mut made: Vec<(String, ImageBatch)> = Vec::new();
+    let mut approximations = Vec::new();
     for (index, named) in bench.machines.iter().enumerate() {
         let machine = Machine::new(named.spec.clone(), bench.images.clone(), Precision::F32, None)?;
         let settings = bench.settings(named, args);
@@ -91,9 +95,10 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
                 return Ok(ExitCode::from(STOPPED));
             }
         }
+        approximations.extend(bench.approximation(&named.name, machine, &stop)?);
     }
     progress.end();
-    bench.conclude(&made, args)?;
+    bench.conclude(&made, &approximations, args)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,6 +125,7 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs, stop: &Arc<AtomicBool>) -> Resul
         checksum: checksum.finalize(),
         seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
         folder: folder(args, &name),
+        clean: of_label(args, &dataset),
         images,
         experiment,
         dataset,
@@ -143,8 +149,25 @@ impl Bench {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
+    /// How far an approximate machine is from the exact one; `None` for exact machines.
+    fn approximation(
+        &self,
+        name: &str,
+        machine: Machine,
+        stop: &AtomicBool,
+    ) -> Result<Option<ApproximationError>> {
+        let (schedule, seed) = (self.experiment.schedule, self.experiment.noise_seed);
+        ApproximationError::measure(name, &[machine], &self.clean, schedule, seed, stop)
+            .with_context(|| format!("measuring the error of the approximate machine '{name}'"))
+    }
+
     /// Writes the picture and figures, and prints a message.
-    fn conclude(&self, made: &[(String, ImageBatch)], args: &TheoryArgs) -> Result<()> {
+    fn conclude(
+        &self,
+        made: &[(String, ImageBatch)],
+        approximations: &[ApproximationError],
+        args: &TheoryArgs,
+    ) -> Result<()> {
         let picture = self.folder.join("samples.png");
         picture_file::write(&contact_sheet::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
             .with_context(|| format!("writing '{}'", picture.display()))?;
@@ -156,7 +179,11 @@ impl Bench {
             .map(|(machine, (name, samples))| {
                 let rates = judge.as_ref().map(|judge| agreement_and_rates::rates(judge, samples));
                 let settings = self.settings(machine, args);
-                (name.clone(), json!({ "settings": settings, "rates": rates }))
+                let mut figures = json!({ "settings": settings, "rates": rates });
+                if let Some(error) = approximations.iter().find(|error| error.machine == *name) {
+                    figures["approximation_error"] = json!(error);
+                }
+                (name.clone(), figures)
             })
             .collect();
         let all = json!({ "folder": self.folder.display().to_string(), "machines": machines });
@@ -177,6 +204,7 @@ impl Bench {
                 .collect();
             errorln!("{name}: {}", words.join(", "));
         }
+        approximations.iter().for_each(|error| errorln!("{}", error.words()));
         errorln!(
             "wrote {} samples per machine (safetensors, f64) and samples.png to '{}'",
             self.seeds.len(),

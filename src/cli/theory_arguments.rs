@@ -85,6 +85,17 @@ pub(super) fn folder(args: &TheoryArgs, name: &str) -> PathBuf {
     args.out.clone().unwrap_or_else(|| Path::new("theory").join(name))
 }
 
+/// The images with the label of `--label`; all of them without it.
+pub(super) fn of_label(args: &TheoryArgs, dataset: &Dataset) -> Dataset {
+    match (args.label, dataset.labels()) {
+        (Some(label), Some(labels)) => {
+            let has_label = |&i: &usize| i64::from(labels[i]) == label;
+            dataset.select(&(0..dataset.len()).filter(has_label).collect::<Vec<_>>())
+        }
+        _ => dataset.clone(),
+    }
+}
+
 /// What both kinds of this command start from.
 pub(super) struct Opened {
     pub name: String,

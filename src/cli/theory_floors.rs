@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
-use super::theory_arguments::{Opened, TheoryArgs, open};
+use super::theory_arguments::{Opened, TheoryArgs, of_label, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::config::settings_of_few_words::MachineName;
 use crate::console;
@@ -26,13 +26,7 @@ use crate::runs::catch_signals;
 /// If the arguments, the lab file or the data set are unusable, if a machine fails, or if nothing can be printed.
 pub(super) fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
     let Opened { name, experiment, network, dataset, images, solver } = open(paths, args)?;
-    let dataset = match (args.label, dataset.labels()) {
-        (Some(label), Some(labels)) => {
-            let of_label = |&i: &usize| i64::from(labels[i]) == label;
-            dataset.select(&(0..dataset.len()).filter(of_label).collect::<Vec<_>>())
-        }
-        _ => dataset,
-    };
+    let dataset = of_label(args, &dataset);
     let patch_side = args.k.unwrap_or_else(|| network.receptive_field());
     let n_classes = network.n_classes.filter(|_| args.label.is_none());
     let is_wanted = experiment.theory.machines.contains(&MachineName::AttentionOptimal);

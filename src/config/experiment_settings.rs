@@ -23,7 +23,9 @@ use crate::dataset::value_range::ValueRange;
 use crate::diffusion::Schedule;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
-use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
+use crate::theory::machine_names::{
+    DEFAULT_ATTENTION, DEFAULT_SMOOTHING, DEFAULT_SUBSET, DEFAULT_TAU,
+};
 use crate::training::training_config::{
     ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
 };
@@ -261,6 +263,12 @@ section! {
     tau: f64 = DEFAULT_TAU, Accepted::Number { min: 1e-6, max: f64::INFINITY };
     /// ls-wiener: masks keep filter weights of at least this fraction of the largest
     mask_threshold: f64 = DEFAULT_THRESHOLD, Accepted::Number { min: 1e-6, max: 1.0 };
+    /// smoothed: amplitude of the noise on the copies over which ideal is averaged, in the units of the data; 0: ideal
+    smoothing: f64 = DEFAULT_SMOOTHING.sigma, Accepted::Number { min: 0.0, max: 1e6 };
+    /// smoothed: number of noised copies; time grows with it
+    smoothing_samples: usize = DEFAULT_SMOOTHING.n_copies, Accepted::Integer { min: 1, max: 10_000 };
+    /// subset (approximate): images that it compares with as noise vanishes, a share of all up to 1 or a number above 1
+    subset: f64 = DEFAULT_SUBSET, Accepted::Number { min: 1e-6, max: 1e9 };
 }
 
 section! {

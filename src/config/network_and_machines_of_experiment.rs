@@ -21,7 +21,7 @@ use crate::image::ImageShape;
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
 use crate::optimum::class_of_network;
 use crate::theory::machine_spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
@@ -257,6 +257,12 @@ impl Experiment {
         };
         Ok(match name {
             MachineName::Ideal => MachineKind::Ideal,
+            MachineName::Nearest => MachineKind::Nearest,
+            MachineName::Smoothed => {
+                let (sigma, n_copies) = (self.theory.smoothing, self.theory.smoothing_samples);
+                MachineKind::Smoothed(Smoothing { sigma, n_copies })
+            }
+            MachineName::Subset => MachineKind::Subset { size: self.theory.subset },
             MachineName::Es => MachineKind::EquivariantIdeal,
             MachineName::Ls => match padding {
                 Padding::Circular => MachineKind::LocalWrapped,

@@ -34,6 +34,9 @@ pub enum ArchitectureKind {
 #[strum(serialize_all = "kebab-case")]
 pub enum MachineName {
     Ideal,
+    Nearest,
+    Smoothed,
+    Subset,
     Es,
     Ls,
     Els,

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::agreement_and_rates;
+use super::approximation_error::ApproximationError;
 use super::attention_entropy_by_noise_level::AttentionByLevel;
 use super::copies_and_mosaics::{MosaicFigures, Mosaics};
 use super::network_and_machines_of_run::Trained;
@@ -34,6 +35,8 @@ pub struct Comparison {
     pub rates: Option<Rates>,
     /// Per machine, in order; crafted sets only.
     pub machine_rates: Vec<(String, Option<Rates>)>,
+    /// How far approximate machines are from exact ones; empty without such machines.
+    pub approximations: Vec<ApproximationError>,
     /// Along the network's trajectories.
     pub by_step: AgreementByStep,
     /// The attention machines without sharing and with wrong maps, from the same seeds; empty if none is wanted.
@@ -147,6 +150,7 @@ impl Trained {
             figures: agreement_and_rates::agreement_figures(&samples),
             rates: rates(&judged),
             machine_rates,
+            approximations: self.approximations(machine_set, stop)?,
             by_step,
             controls,
             unclamped,
@@ -154,6 +158,22 @@ impl Trained {
             attention,
             samples,
         })
+    }
+
+    /// The errors of the approximate ones of `machine_set`.
+    fn approximations(
+        &self,
+        machine_set: &MachineSet,
+        stop: &AtomicBool,
+    ) -> Result<Vec<ApproximationError>> {
+        let (schedule, seed) = (self.experiment.schedule, self.experiment.noise_seed);
+        let measure = |name: &str| {
+            let by_class = machine_set.of_classes(name).unwrap_or_default();
+            ApproximationError::measure(name, &by_class, &self.dataset, schedule, seed, stop)
+                .with_context(|| format!("measuring the error of the approximate machine '{name}'"))
+                .transpose()
+        };
+        machine_set.names().filter_map(measure).collect()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod load_networks_and_data;
 pub mod imported_run;
 pub mod stop_flag;
 pub mod floors;
+pub mod approximation_error;
 pub mod novelty_by_chance;
 pub mod picture_text;
 pub mod markdown_table;

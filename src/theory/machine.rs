@@ -14,9 +14,12 @@ use super::estimate_of_one_image::Estimate;
 use super::evidence_in_portions::Portions;
 use super::ls_wiener::{MaskCache, Masks};
 use super::machine_spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled, Smoothing,
 };
+use super::nearest_image::nearest_images;
 use super::patch_pools_ls_els_bbels::Pool;
+use super::smoothed_ideal::smoothed_estimates;
+use super::subset_of_images::{CoarseImages, n_of_subset};
 use super::training_images::TrainingImages;
 use super::training_pixels::LARGEST_VALUE;
 use super::wiener::Wiener;
@@ -48,6 +51,7 @@ pub struct Machine {
     provider: Option<Arc<dyn AttentionProvider>>,
     wiener: Option<Arc<Wiener>>,
     circulant: Option<Arc<CirculantWiener>>,
+    coarse: Option<Arc<CoarseImages>>,
     masks: Arc<MaskCache>,
     with_posterior: bool,
 }
@@ -72,6 +76,7 @@ impl Machine {
             provider,
             wiener: None,
             circulant: None,
+            coarse: None,
             masks: Arc::default(),
             with_posterior: false,
         };
@@ -98,6 +103,17 @@ impl Machine {
                 let limits = "lie above 0 and at most at 1";
                 return Err(wrong("the mask's threshold", *threshold, limits));
             }
+            MachineKind::Smoothed(Smoothing { sigma, .. })
+                if !(sigma.is_finite() && *sigma >= 0.0) =>
+            {
+                return Err(wrong("the smoothing", *sigma, "be a finite number of at least 0"));
+            }
+            MachineKind::Smoothed(Smoothing { n_copies: 0, .. }) => {
+                return Err(wrong("the number of smoothing samples", 0.0, "be at least 1"));
+            }
+            MachineKind::Subset { size } if !(size.is_finite() && *size > 0.0) => {
+                return Err(wrong("the size of the subset", *size, "be a finite number above 0"));
+            }
             _ => {}
         }
         let needs_filter = matches!(spec.kind, MachineKind::Wiener | MachineKind::Masked { .. });
@@ -106,6 +122,9 @@ impl Machine {
         }
         if spec.kind == MachineKind::WienerCirculant && self.circulant.is_none() {
             self.circulant = Some(Arc::new(CirculantWiener::new(&self.images)?));
+        }
+        if matches!(spec.kind, MachineKind::Subset { .. }) && self.coarse.is_none() {
+            self.coarse = Some(Arc::new(CoarseImages::new(self.images.pixels())));
         }
         Ok(self)
     }
@@ -194,6 +213,22 @@ impl Machine {
         };
         match &self.spec.kind {
             MachineKind::Ideal => whole(false),
+            MachineKind::Nearest => {
+                let images = self.images.pixels();
+                Ok(nearest_images(images, &scaled(x, level), logit_scale(level)))
+            }
+            MachineKind::Smoothed(smoothing) => {
+                let ideal = |queries: &[Vec<f64>]| {
+                    backend.whole_images(queries, false, logit_scale(level), false)
+                };
+                Ok(smoothed_estimates(&scaled(x, level), *smoothing, level, ideal))
+            }
+            MachineKind::Subset { size } => {
+                let coarse = self.coarse.as_ref().expect("`checked` made it for this machine");
+                let (images, queries) = (self.images.pixels(), scaled(x, level));
+                let n = n_of_subset(*size, images.len(), level);
+                Ok(coarse.estimates(images, &queries, n, logit_scale(level)))
+            }
             MachineKind::EquivariantIdeal => whole(true),
             MachineKind::Local => patches(Pool::SamePlace),
             MachineKind::LocalWrapped => patches(Pool::SamePlaceWrapped),

@@ -5,7 +5,7 @@
 use super::error::TheoryError;
 use super::ls_wiener::DEFAULT_THRESHOLD;
 use super::machine_spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled, Smoothing,
 };
 use super::patch_pools_ls_els_bbels::Pool;
 
@@ -19,8 +19,17 @@ pub const DEFAULT_ATTENTION: AttentionSettings = AttentionSettings {
     source: AttentionSource::Similarity { tau: DEFAULT_TAU },
 };
 
-const MACHINES: [MachineKind; 11] = [
+/// Default settings of the machine `smoothed`.
+pub const DEFAULT_SMOOTHING: Smoothing = Smoothing { sigma: 1.5, n_copies: 32 };
+
+/// Default size of the machine `subset`: a share of all images.
+pub const DEFAULT_SUBSET: f64 = 0.02;
+
+const MACHINES: [MachineKind; 14] = [
     MachineKind::Ideal,
+    MachineKind::Nearest,
+    MachineKind::Smoothed(DEFAULT_SMOOTHING),
+    MachineKind::Subset { size: DEFAULT_SUBSET },
     MachineKind::EquivariantIdeal,
     MachineKind::Local,
     MachineKind::EquivariantLocal,
@@ -58,6 +67,9 @@ impl MachineKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Ideal => "ideal",
+            Self::Nearest => "nearest",
+            Self::Smoothed(_) => "smoothed",
+            Self::Subset { .. } => "subset",
             Self::EquivariantIdeal => "es",
             Self::Local | Self::LocalWrapped => "ls",
             Self::EquivariantLocal => "els",
@@ -93,6 +105,9 @@ impl MachineKind {
         !matches!(
             self,
             Self::Ideal
+                | Self::Nearest
+                | Self::Smoothed(_)
+                | Self::Subset { .. }
                 | Self::EquivariantIdeal
                 | Self::Masked { .. }
                 | Self::Wiener

@@ -16,6 +16,13 @@ pub struct MachineSpec {
 pub enum MachineKind {
     /// `ideal`: whole images (IS).
     Ideal,
+    /// `nearest`: the nearest training image; see [`super::nearest_image`].
+    Nearest,
+    /// `smoothed`: the mean of `ideal` over noised copies; see [`super::smoothed_ideal`].
+    Smoothed(Smoothing),
+    /// `subset`: an approximation of `ideal` by the nearest images; `size` is their number as noise vanishes, a share of all
+    /// if at most 1. See [`super::subset_of_images`].
+    Subset { size: f64 },
     /// `es`: whole images at every circular shift (ES).
     EquivariantIdeal,
     /// `ls` for zero padding: patches at the same place, cut at the border.
@@ -40,6 +47,15 @@ pub enum MachineKind {
     Attention { pool: Pool, settings: Scheduled<AttentionSettings> },
     /// `attention-optimal`: the best member of a class of networks with attention; see [`super::attention_optimal`].
     OptimalAttention(AttentionClass),
+}
+
+/// Settings of the machine `smoothed`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Smoothing {
+    /// Amplitude of the copies' noise in the units of the data, at least 0.
+    pub sigma: f64,
+    /// Number of noised copies, at least 1.
+    pub n_copies: usize,
 }
 
 /// Settings of the attention machine at one noise level.
@@ -132,6 +148,9 @@ impl MachineKind {
             Self::Attention { pool, .. } => Some(*pool),
             Self::OptimalAttention(class) => Some(class.pool),
             Self::Ideal
+            | Self::Nearest
+            | Self::Smoothed(_)
+            | Self::Subset { .. }
             | Self::EquivariantIdeal
             | Self::Masked { .. }
             | Self::Composite
@@ -150,7 +169,15 @@ impl MachineKind {
 
     /// Whether the estimates of the machine come with a posterior over training images or patches.
     pub fn has_posterior(&self) -> bool {
-        !matches!(self, Self::Wiener | Self::WienerCirculant | Self::OptimalAttention(_))
+        !matches!(
+            self,
+            Self::Smoothed(_) | Self::Wiener | Self::WienerCirculant | Self::OptimalAttention(_)
+        )
+    }
+
+    /// The machine of which this one is an approximation, if it is one.
+    pub fn approximates(&self) -> Option<Self> {
+        matches!(self, Self::Subset { .. }).then_some(Self::Ideal)
     }
 
     /// The source of attention weights of the attention machine; for a schedule, the first one.

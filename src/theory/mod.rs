@@ -10,6 +10,7 @@
 //!     distinct        the same for patches, over distinct ones where they are few
 //!     gpu::posteriors the same on GPUs
 //!   evidence_portions, attention_machine   evidence for each image, shared along attention
+//!   nearest_image, smoothed_ideal, subset_of_images    of or near `ideal`
 //!   wiener, wiener_circulant    closed form
 //!   attention_optimal           interface of the machine that `optimum` solves
 //! ```
@@ -36,6 +37,9 @@ pub mod cpu_posteriors;
 pub mod distinct_patches;
 pub mod dictionary_sums_on_gpu_or_cpu;
 pub mod ideal_and_es;
+pub mod nearest_image;
+pub mod smoothed_ideal;
+pub mod subset_of_images;
 pub mod wiener;
 pub mod wiener_circulant;
 pub mod ls_wiener;
@@ -47,6 +51,8 @@ pub mod attention_sources;
 pub mod attention_machine;
 pub mod machine;
 pub mod attention_settings_sweep;
+#[cfg(test)]
+mod nearest_smoothed_subset_tests;
 
 pub use attention_of_network_or_file::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;

@@ -2,6 +2,7 @@
 
 use mosaic_lab::config::{Experiment, NamedMachine};
 use mosaic_lab::evaluation::agreement_and_rates::agreement_figures;
+use mosaic_lab::evaluation::approximation_error::{ApproximationError, LevelError};
 use mosaic_lab::evaluation::final_comparison_of_a_run::Comparison;
 use mosaic_lab::evaluation::report::{Report, ReportContext};
 use mosaic_lab::evaluation::samples::{AgreementByStep, SampleSet};
@@ -27,6 +28,12 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
     let machines =
         vec![("ideal".to_owned(), ImageBatch::new(shape, ideal)), ("ls".to_owned(), local.clone())];
     let samples = SampleSet { seeds: draw(0), network: network.clone(), machines };
+    let approximation = ApproximationError {
+        machine: "ls".to_owned(),
+        of: "ideal".to_owned(),
+        draws: 9,
+        levels: vec![LevelError { t: 0.25, rms: 0.0625, images: 0.5 }],
+    };
     let comparison = Comparison {
         noise_seed: 7,
         n_seeds: 3,
@@ -34,6 +41,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         samples,
         rates: None,
         machine_rates: vec![("ideal".to_owned(), None), ("ls".to_owned(), None)],
+        approximations: vec![approximation],
         by_step: AgreementByStep::default(),
         controls: Vec::new(),
         unclamped: None,
@@ -99,6 +107,10 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
     assert!(ls["R2_along_network"].is_null() && ls["r_of_predicted_entropy"].is_null());
     assert_eq!(report["loss_by_level"], json!([0.5, null, null, 0.125]));
 
+    let level = json!({ "t": 0.25, "rms": 0.0625, "images": 0.5 });
+    let error = json!({ "of": "ideal", "draws": 9, "levels": [level] });
+    assert_eq!(report["approximation_error"], json!({ "ls": error }));
+
     let page = read("report.md");
     for words in [
         "Final loss -; by noise level, 0.50000 up to t = 0.2, 0.12500 up to t = 1.0.",
@@ -106,6 +118,9 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         "| seeds (R^2) | won against ls |",
         "| 2 (3) | - | - |",
         "| 3 | 50% | - |",
+        "| ls (approximate) |",
+        "\n\nls is approximate: rms difference of x0hat per value from ideal, the exact posterior mean, on 9 noised",
+        "(training images compared with): 0.25 6.2e-2 (50.00%).\n\n",
         "Held-out noise seeds 1000 to 1002 of noise seed 7",
     ] {
         assert!(page.contains(words), "'{words}' is not in {page}");

@@ -32,6 +32,11 @@ pub fn to_json(report: &Report<'_>) -> Value {
     let machine_rates: Map<String, Value> = of_machines
         .filter_map(|(name, found)| Some((name.clone(), rates(found.as_ref()?))))
         .collect();
+    let approximations: Map<String, Value> = comparison
+        .approximations
+        .iter()
+        .map(|error| (error.machine.clone(), json!(error)))
+        .collect();
     json!({
         "format": 1,
         "run": context.run,
@@ -53,6 +58,7 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "calibration_seeds": context.calibration.map(|found| json!([found.first_seed, found.n_seeds])),
         "calibration_sides": context.calibration.map(calibration_sides),
         "agreement": agreement,
+        "approximation_error": approximations,
         "controls": controls_section::to_json(&report.controls),
         "clamp": report.clamp.to_json(),
         "baseline": report.baseline_name(),

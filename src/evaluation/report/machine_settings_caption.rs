@@ -1,7 +1,7 @@
 //! A machine's settings as a caption.
 
 use crate::theory::machine_spec::{
-    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled,
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
 
@@ -16,6 +16,13 @@ pub fn words(spec: &MachineSpec) -> String {
     };
     match &spec.kind {
         MachineKind::Ideal => "whole training images".to_owned(),
+        MachineKind::Nearest => "the nearest training image".to_owned(),
+        MachineKind::Smoothed(Smoothing { sigma, n_copies }) => {
+            format!("the mean of ideal over {n_copies} noised copies (smoothing {sigma})")
+        }
+        MachineKind::Subset { size } => {
+            format!("approximate: ideal over {}", subset_in_words(*size))
+        }
         MachineKind::EquivariantIdeal => "whole training images at every shift".to_owned(),
         MachineKind::Local => format!("patches at the same place, {k}"),
         MachineKind::LocalWrapped => {
@@ -49,6 +56,16 @@ pub fn words(spec: &MachineSpec) -> String {
             pool_in_words(class.pool)
         ),
     }
+}
+
+fn subset_in_words(size: f64) -> String {
+    let least = match size {
+        share if share <= 1.0 => format!("{}%", 100.0 * share),
+        number => number.round().to_string(),
+    };
+    format!(
+        "the nearest training images at reduced resolution, {least} as noise vanishes up to all at pure noise"
+    )
 }
 
 fn pool_in_words(pool: Pool) -> &'static str {

@@ -182,6 +182,7 @@ fn error_cell(error: MeanSquaredError) -> String {
 
 fn agreement_table(report: &Report<'_>) -> String {
     let baseline = report.baseline_name();
+    let approximations = &report.comparison.approximations;
     let won_against = format!("won against {}", baseline.unwrap_or("the first"));
     let head = ["machine", "r", "r^2", "R^2", "seeds (R^2)", &won_against, "R^2 of x0hat"];
     let title = "Agreement with the network (median [quartiles] over seeds)";
@@ -194,10 +195,15 @@ fn agreement_table(report: &Report<'_>) -> String {
         let won = machine.won.filter(|_| baseline != Some(machine.name));
         let won = cell(won.map(|share| format!("{:.0}%", 100.0 * share)));
         let steps = number(machine.r_squared_along_network);
-        table.rows.push(vec![machine.name.to_owned(), r, r2, cod, seeds, won, steps]);
+        let is_approximate = approximations.iter().any(|error| error.machine == machine.name);
+        let name = machine.name.to_owned() + if is_approximate { " (approximate)" } else { "" };
+        table.rows.push(vec![name, r, r2, cod, seeds, won, steps]);
     }
+    let errors: String =
+        approximations.iter().map(|error| format!("{}.\n\n", error.words())).collect();
     table.section()
         + "\nOf final samples but for the last column: R^2 of x0hat at the network's own states, of all noise seeds and steps together (1 - sum of squared errors / sum of squared deviations). by_step.csv and agreement.png have it step by step, as the mean over seeds.\n\n"
+        + &errors
 }
 
 /// Rates of the table and their headings.
