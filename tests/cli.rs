@@ -158,6 +158,27 @@ fn pause_resume_and_stop_do_what_they_say() {
 }
 
 #[test]
+fn training_is_not_continued_under_another_noise_schedule() {
+    let lab = Lab::new();
+    let settings = ["training.steps=100000", "preview.every=0", "diffusion.schedule=edm"];
+    let run = lab.detach(&settings);
+    wait_for("a checkpoint", || run.state_path().join("step-000010").exists());
+    assert!(lab.mosaic(&["stop", &run.id()]).status.success());
+    wait_for("the stop", || state(&run) == Some(RunState::Stopped));
+    wait_for("the end of the socket", || !run.socket_path().exists());
+    let text = std::fs::read_to_string(run.run_toml_path()).unwrap();
+    let other = text.replace("schedule = \"edm\"", "schedule = \"ddpm-linear\"");
+    assert_ne!(other, text);
+    std::fs::write(run.run_toml_path(), other).unwrap();
+    assert!(lab.mosaic(&["resume", &run.id()]).status.success());
+    wait_for("the worker to fail", || state(&run) == Some(RunState::Failed));
+    wait_for("the reason in the log", || {
+        let logs = stdout(&lab.mosaic(&["logs", &run.id()]));
+        logs.contains("diffusion.schedule is 'edm' but this run's is 'ddpm-linear'")
+    });
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_before_anything_is_launched() {
     let lab = Lab::new();
     let cases = [

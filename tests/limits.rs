@@ -457,6 +457,19 @@ fn the_patch_side_of_a_step_is_the_one_calibrated_for_it() {
 }
 
 #[test]
+fn every_step_of_every_schedule_finds_its_own_setting() {
+    for schedule in [Schedule::Cosine, Schedule::DdpmLinear, Schedule::Edm] {
+        for n_steps in [1, 2, 3, 7, 18, 20, 50, 333, 1000] {
+            let steps = Scheduled::PerStep((1..=n_steps).collect());
+            for step in 1..=n_steps {
+                let t = schedule.step_time(step, n_steps);
+                assert_eq!(*steps.at(t), step, "{schedule:?}, {n_steps} steps, t = {t}");
+            }
+        }
+    }
+}
+
+#[test]
 fn single_precision_is_close_to_double_at_the_least_and_the_most_noise_of_every_schedule() {
     // Six images of 7 x 7, and a copy of each that differs by about EDM's smallest noise, so that which of the two it was is
     // undecided there. (1/255, the distance of two grey levels, is .0078 in these units.)
@@ -481,10 +494,6 @@ fn single_precision_is_close_to_double_at_the_least_and_the_most_noise_of_every_
                 let x = ImageBatch::new(shape, problem.x.clone());
                 let found = single.unwrap().denoise(&x, level).unwrap().x0;
                 let error = gap(found.values(), expected.values());
-                eprintln!(
-                    "{schedule:?} t {t} sigma {:.2e} {kind:?}: {error:.1e}",
-                    level.exploding_sigma()
-                );
                 assert!(error < 2e-4, "{schedule:?}, t = {t}, {kind:?}: {error:e}");
             }
         }

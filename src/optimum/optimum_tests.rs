@@ -127,6 +127,26 @@ fn attention_to_oneself_is_the_local_machine() {
 }
 
 #[test]
+fn at_less_noise_than_it_is_solved_for_it_is_the_local_machine_whatever_the_schedule() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path());
+    let optimal = machine(optimal(Pool::Wrap, 2, "softmax"), &images);
+    let local = machine(MachineKind::EquivariantLocal, &images);
+    let draws = NoisedDraws { images: images.pixels(), moves: true, seed: 99 };
+    let gap = |level: NoiseLevel| {
+        let noisy = draws.draw(0, 4, Some(level)).noisy;
+        let [a, b] = [&optimal, &local].map(|machine| machine.denoise(&noisy, level).unwrap().x0);
+        largest_gap(&a, &b)
+    };
+    // s = .039, which the schedule "cosine" has at t = .025.
+    assert!(gap(Schedule::Edm.level(0.15)) < 1e-4);
+    // The same signal power as that of `level()`, at another time.
+    let middle = NoiseLevel { t: 0.01, ..level() };
+    assert!(gap(level()) > 1e-3);
+    assert_eq!(gap(middle), gap(level()));
+}
+
+#[test]
 fn the_machine_commutes_with_circular_shifts_and_its_attention_sums_to_one() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
