@@ -52,7 +52,7 @@ def answer(directory, model, predicts="eps", time=None, maps=None, batch=64, dev
     questions = np.load(os.path.join(directory, "questions.npz"))
     time = time or (lambda t, abar: t)
 
-    def denoise(x, t, abar, labels):
+    def denoise(x, t, abar, labels, clamp=clamp):
         n = len(x)
         t, abar = (torch.full((n,), float(v)) if np.ndim(v) == 0 else torch.as_tensor(v).float() for v in (t, abar))
         more = () if labels is None else (torch.as_tensor(labels).to(device),)
@@ -60,7 +60,7 @@ def answer(directory, model, predicts="eps", time=None, maps=None, batch=64, dev
         x0 = clean_image(output, x, abar, predicts)
         return x0.clamp(-1, 1) if clamp else x0
 
-    answers = {"noise": questions["noise"], "t": questions["t"]}
+    answers = {"noise": questions["noise"], "t": questions["t"], "abar": questions["abar"]}
     labels = questions["labels"] if "labels" in questions else None
     if labels is not None:
         answers["labels"] = labels
@@ -97,7 +97,9 @@ def answer(directory, model, predicts="eps", time=None, maps=None, batch=64, dev
         for first in range(0, len(noised), batch):
             part = slice(first, first + batch)
             times, abars = questions["noised_t"][part], questions["noised_abar"][part]
-            noised_x0hat[part] = denoise(noised[part], times, abars, None if labels is None else labels[part])
+            # Errors are compared with floors, which are those of estimates without a clamp.
+            of_part = None if labels is None else labels[part]
+            noised_x0hat[part] = denoise(noised[part], times, abars, of_part, clamp=False)
         answers.update(noised=questions["noised"], noised_t=questions["noised_t"], noised_x0hat=noised_x0hat)
     path = os.path.join(directory, "answers.npz")
     np.savez(path, **answers)

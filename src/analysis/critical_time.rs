@@ -10,6 +10,8 @@ use crate::random::{Purpose, stream};
 const RESAMPLES: u64 = 400;
 /// Resamples in which the crossing must be seen for the interval to be known.
 const SEEN_MIN: f64 = 0.95;
+/// Samples below which resampling says nothing.
+const SAMPLES_MIN: usize = 10;
 
 /// How a figure runs with t, and which level is looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +46,7 @@ pub fn critical_time(curve: &[AtTime], crossed: Crossed, seed: u64) -> Option<In
     }
     found.sort_by(f64::total_cmp);
     let at = |share: f64| found[((found.len() - 1) as f64 * share).round() as usize];
-    let is_known = found.len() as f64 >= SEEN_MIN * RESAMPLES as f64;
+    let is_known = n >= SAMPLES_MIN && found.len() as f64 >= SEEN_MIN * RESAMPLES as f64;
     let (low, high) = if is_known { (at(0.025), at(0.975)) } else { (0.0, 1.0) };
     Some(Interval { estimate, low, high })
 }
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn undefined_values_are_left_out() {
-        let mut curve = steps(&[0.0, 0.5, 1.0], &[0.7; 8]);
+        let mut curve = steps(&[0.0, 0.5, 1.0], &[0.7; 12]);
         curve.iter_mut().for_each(|at| at.values.push(f64::NAN));
         let found = critical_time(&curve, Crossed::FallingTo(0.5), 1).unwrap();
         assert!((found.estimate - 0.75).abs() < 1e-9);

@@ -103,6 +103,11 @@ fn run_of_record(paths: &LabPaths, directory: &Path) -> Result<String> {
     }
     let previewed = Trained::open(&run, &[]).and_then(|trained| {
         let request = PreviewRequest::of(&trained.experiment);
+        // Previews show the noise of calibration, so that nobody looks at held-out samples.
+        if trained.noise.n_calibration() < request.seeds.len() {
+            errorln!("no preview: there are fewer samples of calibration than preview.seeds");
+            return Ok(String::new());
+        }
         preview::make_of(&trained, &request, &trained.machine_set)
     });
     if let Err(error) = previewed {
@@ -146,7 +151,8 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     };
     let context =
         ReportContext::new(trained, &machine_set, calibration, final_loss, &levels, measured)?;
-    let (n, n_judged) = (args.seeds as usize, args.samples as usize);
+    let n = (args.seeds as usize).min(trained.noise.n_held_out());
+    let n_judged = args.samples as usize;
     let mut progress = |done| errorln!("{done} of {n} held-out seeds");
     let comparison = trained
         .compare(&machine_set, n, n_judged, stop, &mut progress)

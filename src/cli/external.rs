@@ -10,8 +10,8 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::arrays::FileFormat;
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::console;
-use crate::evaluation::external::external_toml::{self, Channels, ExternalToml, Values};
-use crate::evaluation::external::questions::{Questions, STEM};
+use crate::evaluation::external::external_toml::{self, Channels, ExternalToml, QUESTIONS};
+use crate::evaluation::external::questions::Questions;
 use crate::evaluation::load_networks_and_data::network_of;
 use crate::files::{make_folder, write_output};
 
@@ -44,20 +44,29 @@ pub struct ExternalArgs {
 /// If the experiment or its data set cannot be used, if a file is there already, or if one cannot be written.
 pub fn run(paths: &LabPaths, args: &ExternalArgs) -> Result<()> {
     let lab = paths.lab()?;
+    let mut settings = args.settings.clone();
+    if let Some(n) = args.noised {
+        ensure!(
+            n != 1,
+            "--noised 1 has no spread, and so no standard error; ask for none (0) or at least 2"
+        );
+        // The comparison asks for as many.
+        settings.push(format!("compare.floor_draws={n}"));
+    }
     let mut experiment = lab.experiment(&args.experiment)?.clone();
-    experiment.set_pairs(&args.settings)?;
+    experiment.set_pairs(&settings)?;
     experiment.check()?;
     let (network, dataset) = network_of(&experiment)?;
     let wanted = experiment.calibrate.seeds.map_or(0, std::num::NonZeroUsize::get);
     let questions = Questions {
         n_calibration: args.calibration.map_or(wanted, |n| n as usize),
         n_held_out: args.seeds as usize,
-        n_noised: args.noised.map_or(experiment.compare.floor_draws, |n| n as usize),
+        n_noised: experiment.compare.floor_draws,
     };
     let directory = &args.directory;
     make_folder(directory).with_context(|| format!("making '{}'", directory.display()))?;
     let (toml, arrays) =
-        (directory.join(external_toml::FILE), directory.join(format!("{STEM}.npz")));
+        (directory.join(external_toml::FILE), directory.join(format!("{QUESTIONS}.npz")));
     for path in [&toml, &arrays] {
         ensure!(
             !path.exists(),
@@ -70,12 +79,13 @@ pub fn run(paths: &LabPaths, args: &ExternalArgs) -> Result<()> {
     let description = ExternalToml {
         name: name.to_string_lossy().into_owned(),
         experiment: args.experiment.clone(),
-        set: args.settings.clone(),
+        set: settings,
         arrays: Vec::new(),
-        value_range: Values::Signed,
+        value_range: None,
         channels: Channels::First,
         calibration: Some(questions.n_calibration),
         directory: None,
+        digest: None,
     };
     let bytes = questions.arrays(&experiment, &network, &dataset)?.into_bytes(FileFormat::Npz);
     write_output(&arrays, &bytes).with_context(|| format!("writing '{}'", arrays.display()))?;

@@ -17,6 +17,8 @@ pub enum NoiseSource {
 pub struct GivenNoise {
     pub calibration: ImageBatch,
     pub held_out: ImageBatch,
+    /// The place among those of calibration that has the class of preview seed 0.
+    pub preview_shift: usize,
 }
 
 impl NoiseSource {
@@ -33,7 +35,7 @@ impl NoiseSource {
         } else if first >= calibration.first() {
             (&given.calibration, first - calibration.first())
         } else {
-            (&given.calibration, first)
+            (&given.calibration, first + given.preview_shift as u64)
         };
         let start = usize::try_from(start).unwrap_or(usize::MAX).min(all.len());
         all.slice(start, n.min(all.len() - start))
@@ -64,8 +66,11 @@ mod tests {
     fn given_noise_is_found_by_the_purpose_of_its_seed() {
         let shape = ImageShape::new(1, 1, 1);
         let batch = |values: &[f64]| ImageBatch::new(shape, values.to_vec());
-        let given =
-            GivenNoise { calibration: batch(&[1.0, 2.0]), held_out: batch(&[3.0, 4.0, 5.0]) };
+        let given = GivenNoise {
+            calibration: batch(&[1.0, 2.0]),
+            held_out: batch(&[3.0, 4.0, 5.0]),
+            preview_shift: 0,
+        };
         let source = NoiseSource::Given(given);
         let images = |first, n| source.images(first, n, shape).into_values();
         assert_eq!(images(1000, 2), [3.0, 4.0]);

@@ -4,7 +4,7 @@
 //! the default action of nearly all of them is to end the process without a checkpoint. Here each one either
 //! requests a stop or is ignored. Signals that cannot be caught (KILL, STOP) or that report a fault of the
 //! process itself (SEGV, BUS, ILL, FPE, SYS) are left alone. What a worker does when a stop was requested is in
-//! `worker/training_loop_with_commands.rs`; `signal_worker.rs` sends signals.
+//! `worker/training_loop_with_commands.rs`; `send_signal_to_worker.rs` sends signals.
 
 use std::io;
 use std::sync::Arc;

@@ -245,7 +245,7 @@ fn other_orders_of_axes_and_ranges_are_read() {
     all.write(&case.folder);
     let path = case.folder.join("external.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replace("\"-1..1\"", "\"0..255\"").replace("\"first\"", "\"last\"");
+    let text = format!("value_range = \"0..255\"\n{}", text.replace("\"first\"", "\"last\""));
     std::fs::write(&path, text).unwrap();
     let found = compare(&case, &["--external", folder, "--set", "theory.machines=els"], "last");
     for key in ["agreement", "floors"] {
@@ -286,6 +286,23 @@ fn arrays_that_cannot_be_a_models_answers_are_refused_by_name() {
     let range =
         refusal(&|all| all.get("samples").2.iter_mut().for_each(|v| *v = *v * 127.5 + 127.5));
     assert!(range.contains("value_range"), "{range}");
+    let unit = refusal(&|all| {
+        all.get("samples").2.iter_mut().for_each(|v| *v = (*v * 0.5 + 0.5).clamp(0.0, 1.0));
+    });
+    assert!(unit.contains("looks like 0..1"), "{unit}");
+    let equal = refusal(&|all| {
+        let noise = &mut all.get("noise").2;
+        let n = noise.len() / 8;
+        noise.copy_within(n..2 * n, 0);
+    });
+    assert!(equal.contains("rows 0 and 1 of 'noise' are equal"), "{equal}");
+    let late = refusal(&|all| all.get("states").2.iter_mut().for_each(|v| *v *= 0.9));
+    assert!(late.contains("the state of sample 0 at t = 1 differs from its noise"), "{late}");
+    let schedule = refusal(&|all| {
+        let t = all.get("t").2.clone();
+        all.0.push(("abar", vec![4], t.iter().map(|t| 1.0 - t).collect()));
+    });
+    assert!(schedule.contains("diffusion.schedule"), "{schedule}");
     let times = refusal(&|all| all.get("t").2[0] = 0.3);
     assert!(times.contains("no time 0.2500") && times.contains("sampling_steps"), "{times}");
     let maps = refusal(&|all| all.get("attention").1 = vec![8, 4, 1, 2 * 144, 144]);

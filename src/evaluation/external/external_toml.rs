@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the file.
 pub const FILE: &str = "external.toml";
+/// The name of the file of questions, without its ending.
+pub const QUESTIONS: &str = "questions";
 
 /// The content of `external.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -28,8 +30,9 @@ pub struct ExternalToml {
     pub set: Vec<String>,
     #[serde(default)]
     pub arrays: Vec<PathBuf>,
-    #[serde(default)]
-    pub value_range: Values,
+    /// `None`: -1..1, unless the samples look like another range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_range: Option<Values>,
     #[serde(default)]
     pub channels: Channels,
     /// `None`: an eighth of the samples, at most as many as calibrate.seeds.
@@ -38,6 +41,9 @@ pub struct ExternalToml {
     /// Where the arrays are, in the copy that a run keeps; `None`: beside this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
+    /// Sizes and times of the files of arrays, in the copy that a run keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// The values of images that stand for black and white.
@@ -53,6 +59,15 @@ pub enum Values {
 }
 
 impl Values {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Signed => "-1..1",
+            Self::Unit => "0..1",
+            Self::Bytes => "0..255",
+        }
+    }
+
     /// A value of an image of the model in [-1, 1].
     pub fn to_signed(self, value: f64) -> f64 {
         match self {
@@ -73,9 +88,33 @@ pub enum Channels {
 }
 
 impl ExternalToml {
-    /// The same, to be kept elsewhere.
-    pub fn in_directory(self, directory: &Path) -> Self {
-        Self { directory: Some(directory.to_owned()), ..self }
+    /// The same, to be kept elsewhere, with what tells these arrays from later ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::files`].
+    pub fn in_directory(self, directory: &Path) -> Result<Self> {
+        let digest = Some(self.digest_of(directory)?);
+        Ok(Self { directory: Some(directory.to_owned()), digest, ..self })
+    }
+
+    /// Names, sizes and times of the files of arrays in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::files`], and if a file cannot be read.
+    pub fn digest_of(&self, directory: &Path) -> Result<String> {
+        let mut words = Vec::new();
+        for path in self.files(directory)? {
+            let reading = || format!("reading '{}'", path.display());
+            let about = std::fs::metadata(&path).with_context(reading)?;
+            let changed = about.modified().with_context(reading)?;
+            let nanoseconds =
+                changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            words.push(format!("{name} {} {nanoseconds}", about.len()));
+        }
+        Ok(words.join(", "))
     }
 
     /// Reads the file in `directory`.
@@ -119,7 +158,7 @@ impl ExternalToml {
         for entry in std::fs::read_dir(directory).with_context(reading)? {
             let path = entry.with_context(reading)?.path();
             let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-            let is_questions = path.file_stem().is_some_and(|stem| stem == super::questions::STEM);
+            let is_questions = path.file_stem().is_some_and(|stem| stem == QUESTIONS);
             if matches!(ending, "npz" | "npy" | "safetensors") && !is_questions {
                 found.push(path);
             }
@@ -147,7 +186,7 @@ mod tests {
     #[test]
     fn two_lines_are_enough_and_wrong_ones_are_named() {
         let found = read("name = \"a\"\nexperiment = \"b\"\n").unwrap();
-        assert_eq!((found.value_range, found.channels), (Values::Signed, Channels::First));
+        assert_eq!((found.value_range, found.channels), (None, Channels::First));
         for (text, words) in [
             ("name = \"a\"", "experiment"),
             ("name = \"a\"\nexperiment = \"b\"\nvalues = 1", "values"),

@@ -15,9 +15,6 @@ use crate::image::ImageBatch;
 use crate::network::network_config::NetworkConfig;
 use crate::random::noise_seeds;
 
-/// Name of the file without its ending.
-pub const STEM: &str = "questions";
-
 /// The questions about one experiment's data set.
 pub struct Questions {
     /// Noise seeds of calibration, and those held out.

@@ -5,6 +5,7 @@
 //! samples        [N, C, H, W]         the model's samples from them
 //! labels         [N]                  their classes, of conditional models
 //! t              [T]                  times of the steps, in any order
+//! abar           [T]                  signal power at them, to check the schedule; may be left out
 //! states         [N, T, C, H, W]      x_t before each step
 //! x0hat          [N, T, C, H, W]      the estimate of the clean image at each
 //! attention      [N, T, heads, P, P]  attention weights, P = H W
@@ -17,7 +18,7 @@
 //! `noised_x0hat`. Noise and states are in the units of the process; images (`samples`, `x0hat`, `noised_x0hat`) in those
 //! that `external.toml` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -26,9 +27,11 @@ use super::external_toml::{Channels, ExternalToml, Values};
 use crate::arrays::{Array, ArrayFile};
 use crate::diffusion::Ddim;
 use crate::image::ImageShape;
+use crate::network::network_config::NetworkConfig;
 
 /// Names that are read.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
+    "abar",
     "noise",
     "samples",
     "labels",
@@ -171,11 +174,14 @@ fn images(
 
 /// Refuses images whose values are clearly of another range than `external.toml` says. Estimates of bad models may lie
 /// anywhere, so that only what looks exactly like another range is refused.
-fn check_range(name: &str, array: &Array, stated: Values) -> Result<()> {
+fn check_range(name: &str, array: &Array, stated: Option<Values>) -> Result<()> {
+    let is_stated = stated.is_some();
+    let stated = stated.unwrap_or_default();
     let values = array.f64_values();
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
     let looks_like = match stated {
         Values::Signed | Values::Unit if low >= -0.5 && high > 100.0 && high < 256.0 => "0..255",
+        Values::Signed if !is_stated && name == "samples" && low >= -0.02 && high <= 1.02 => "0..1",
         Values::Unit if low < -0.5 && low > -1.5 && high < 1.5 => "-1..1",
         Values::Bytes if low < -0.5 && low > -1.5 && high < 1.5 => "-1..1",
         Values::Bytes if low >= -0.5 && high < 1.5 => "0..1",
@@ -183,12 +189,13 @@ fn check_range(name: &str, array: &Array, stated: Values) -> Result<()> {
     };
     bail!(
         "the values of '{name}' lie between {low:.3} and {high:.3}, which looks like {looks_like}; say value_range = \"{looks_like}\" in \
-         external.toml if that is so, or convert them"
+         external.toml if that is so, value_range = \"{}\" if not, or convert them",
+        stated.word()
     )
 }
 
 impl RecordedArrays {
-    /// Reads the arrays of a directory, for images of `shape`, the sampler `ddim` and up to `n_classes` classes.
+    /// Reads the arrays of a directory, for the images, classes and heads of `config` and the sampler `ddim`.
     ///
     /// # Errors
     ///
@@ -196,21 +203,16 @@ impl RecordedArrays {
     pub fn read(
         directory: &Path,
         toml: &ExternalToml,
-        shape: ImageShape,
+        config: &NetworkConfig,
         ddim: Ddim,
-        n_classes: Option<usize>,
     ) -> Result<Self> {
-        Self::of(&Found::read(toml, directory)?, toml, shape, ddim, n_classes)
+        Self::of(&Found::read(toml, directory)?, toml, config, ddim)
             .with_context(|| format!("reading the arrays of '{}'", directory.display()))
     }
 
-    fn of(
-        found: &Found,
-        toml: &ExternalToml,
-        shape: ImageShape,
-        ddim: Ddim,
-        n_classes: Option<usize>,
-    ) -> Result<Self> {
+    fn of(found: &Found, toml: &ExternalToml, config: &NetworkConfig, ddim: Ddim) -> Result<Self> {
+        let (shape, n_classes, n_steps) = (config.image, config.n_classes, ddim.n_steps);
+        let range = toml.value_range.unwrap_or_default();
         let n_samples = found.needed("noise")?.shape().first().copied().unwrap_or(0);
         ensure!(n_samples > 1, "array 'noise' holds '{n_samples}' images; at least 2 are needed");
         let process = |name: &str, array: &Array, leading: &[usize]| {
@@ -218,7 +220,7 @@ impl RecordedArrays {
         };
         let clean = |name: &str, array: &Array, leading: &[usize]| {
             check_range(name, array, toml.value_range)?;
-            images(name, array, (leading, shape), toml, |v| toml.value_range.to_signed(v))
+            images(name, array, (leading, shape), toml, |v| range.to_signed(v))
         };
         let noise = process("noise", found.needed("noise")?, &[n_samples])?;
         let power = noise.iter().map(|v| f64::from(v * v)).sum::<f64>() / noise.len() as f64;
@@ -226,14 +228,28 @@ impl RecordedArrays {
             (0.8..1.25).contains(&power),
             "the mean square of 'noise' is {power:.3}, but the process starts from standard normal noise (1)"
         );
+        let mut known: HashMap<Vec<u32>, usize> = HashMap::new();
+        for (i, row) in noise.chunks_exact(shape.n_values()).enumerate() {
+            let bits = row.iter().map(|value| value.to_bits()).collect();
+            if let Some(first) = known.insert(bits, i) {
+                bail!(
+                    "rows {first} and {i} of 'noise' are equal; each sample needs noise of its own"
+                );
+            }
+        }
+        drop(known);
         let steps = found.together(["t", "states", "x0hat"])?;
         let steps = steps.map(|[t, states, x0hat]| {
-            let leading = [n_samples, ddim.n_steps];
+            let leading = [n_samples, n_steps];
+            let order = order_of_times(&t.f64_values(), ddim)?;
+            check_schedule(found, &order, ddim)?;
+            let states = process("states", states, &leading)?;
+            check_first_states(&states, &noise, shape.n_values(), (order[n_steps - 1], n_steps))?;
             anyhow::Ok(RecordedSteps {
-                order: order_of_times(&t.f64_values(), ddim)?,
-                states: process("states", states, &leading)?,
+                order,
+                states,
                 x0hat: clean("x0hat", x0hat, &leading)?,
-                attention: attention(found, (n_samples, ddim.n_steps, shape.n_pixels()))?,
+                attention: attention(found, (n_samples, n_steps, shape.n_pixels()), config)?,
             })
         });
         let noised = found.together(["noised", "noised_t", "noised_x0hat"])?;
@@ -284,8 +300,11 @@ fn order_of_times(t: &[f64], ddim: Ddim) -> Result<Vec<usize>> {
     let n_steps = ddim.n_steps;
     let place = |i: usize| {
         let wanted = ddim.level(i).t;
-        let found = t.iter().position(|t| (t - wanted).abs() < TIME_TOLERANCE);
-        found.with_context(|| {
+        let distance = |at: &usize| (t[*at] - wanted).abs();
+        let nearest = (0..t.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        // Less than half of the distance to the next time.
+        let next = (ddim.level(i - 1).t - wanted).abs();
+        nearest.filter(|at| distance(at) < TIME_TOLERANCE.min(0.25 * next)).with_context(|| {
             format!(
                 "array 't' has no time {wanted:.4}, that of step {i} of {n_steps} in the schedule '{}'; set \
                  diffusion.sampling_steps and diffusion.schedule in external.toml to those of the model (the times are in \
@@ -302,9 +321,54 @@ fn order_of_times(t: &[f64], ddim: Ddim) -> Result<Vec<usize>> {
     (1..=n_steps).map(place).collect()
 }
 
+/// Refuses a record of another schedule, if it says its signal powers.
+fn check_schedule(found: &Found, order: &[usize], ddim: Ddim) -> Result<()> {
+    let Some(array) = found.0.get("abar") else { return Ok(()) };
+    let abar = array.f64_values();
+    ensure!(
+        abar.len() == order.len(),
+        "array 'abar' holds {} numbers for {} times",
+        abar.len(),
+        order.len()
+    );
+    for (i, &place) in order.iter().enumerate() {
+        let level = ddim.level(i + 1);
+        ensure!(
+            (abar[place] - level.abar).abs() < 1e-4,
+            "array 'abar' says '{}' at t = {:.3}, but diffusion.schedule gives {:.6} there; set diffusion.schedule in external.toml \
+             to that of the model",
+            abar[place],
+            level.t,
+            level.abar
+        );
+    }
+    Ok(())
+}
+
+/// Refuses trajectories that do not start from the noise; `place` of `n_steps` is that of t = 1.
+fn check_first_states(
+    states: &[f32],
+    noise: &[f32],
+    n: usize,
+    (place, n_steps): (usize, usize),
+) -> Result<()> {
+    for (sample, noise) in noise.chunks_exact(n).enumerate() {
+        let first = &states[(sample * n_steps + place) * n..][..n];
+        let squares: f64 = first.iter().zip(noise).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let apart = (squares / n as f64).sqrt();
+        ensure!(
+            apart < 0.01,
+            "the state of sample {sample} at t = 1 differs from its noise by {apart:.3} (root mean square): 'states' are x_t before \
+             each step, at the times 't', and begin with 'noise'"
+        );
+    }
+    Ok(())
+}
+
 fn attention(
     found: &Found,
     (n_samples, n_steps, n_pixels): (usize, usize, usize),
+    config: &NetworkConfig,
 ) -> Result<Option<Array>> {
     let Some(array) = found.0.get("attention") else { return Ok(None) };
     let shape = array.shape();
@@ -317,6 +381,19 @@ fn attention(
         "array 'attention' is {shape:?}, but [{n_samples}, {n_steps}, heads, {n_pixels}, {n_pixels}] is expected: one map over \
          the pixels of the image for each sample, step and head"
     );
+    let heads = config.attention.map_or(0, |layer| layer.heads);
+    ensure!(
+        heads == shape[2],
+        "array 'attention' has {} heads, but the experiment says {heads}; set network.attention and network.heads in external.toml",
+        shape[2]
+    );
+    for row in array.item(2, 0).chunks_exact(n_pixels) {
+        let sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
+        ensure!(
+            (sum - 1.0).abs() < 0.02,
+            "a row of array 'attention' sums to {sum:.3}, not to 1: weights are [.., query pixel, attended pixel]"
+        );
+    }
     Ok(Some(array.clone()))
 }
 

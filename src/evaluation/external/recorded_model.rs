@@ -177,7 +177,8 @@ impl Denoiser for RecordedModel {
                 (Some(&Place::Noised(i)), _, Some(noised)) => &noised.x0hat[i * n..][..n],
                 _ => {
                     return Err(unusable(format!(
-                        "its record holds no estimate of this noisy image at t = {:.3}",
+                        "its record holds no estimate of this noisy image at t = {:.3}; questions.npz has as many images per \
+                         level as compare.floor_draws was then (mosaic external --noised)",
                         level.t
                     )));
                 }

@@ -1,5 +1,6 @@
 //! A directory of a model's arrays as a run: opened in place of a trained network, and listed among the runs.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -44,6 +45,14 @@ pub fn record_of(
     }
     let toml = ExternalToml::read(run.path())?;
     let directory = toml.directory.clone().unwrap_or_else(|| run.path().to_path_buf());
+    let now = toml.digest_of(&directory)?;
+    ensure!(
+        toml.digest.as_ref().is_none_or(|then| *then == now),
+        "the arrays in '{}' have changed since run {} was made of them; 'mosaic compare --external {}' makes a new run",
+        directory.display(),
+        run.id(),
+        directory.display()
+    );
     open(&directory, &toml, experiment, config).map(Some)
 }
 
@@ -83,50 +92,65 @@ pub fn open(
     experiment: &Experiment,
     config: &NetworkConfig,
 ) -> Result<Record> {
-    let arrays =
-        RecordedArrays::read(directory, toml, config.image, experiment.ddim(), config.n_classes)?;
+    let arrays = RecordedArrays::read(directory, toml, config, experiment.ddim())?;
     let n = arrays.n_samples;
     let wanted = experiment.calibrate.seeds.map_or(0, std::num::NonZeroUsize::get);
     let n_calibration = toml.calibration.unwrap_or(wanted.min(n / 8));
     ensure!(
-        n_calibration + 1 < n,
-        "{}: calibration = {n_calibration} leaves none of the {n} samples held out",
-        directory.join(external_toml::FILE).display()
+        n_calibration + 2 <= n,
+        "{}: calibration = {n_calibration} leaves fewer than 2 of the {n} samples held out; set it to at most {}",
+        directory.join(external_toml::FILE).display(),
+        n.saturating_sub(2)
     );
-    let (order, n_calibration) = match (&arrays.labels, config.n_classes) {
-        (Some(labels), Some(n_classes)) => by_class(labels, n_calibration, n_classes),
-        _ => ((0..n).collect(), n_calibration),
+    let arrays = match (&arrays.labels, config.n_classes) {
+        (Some(labels), Some(n_classes)) => {
+            arrays.select(&by_class(labels, n_calibration, n_classes)?)
+        }
+        _ => arrays,
     };
-    let arrays = arrays.select(&order);
+    // The seed 0 of previews is of class 0, the first calibration sample of class 500 mod n_classes.
+    let n_classes = config.n_classes.unwrap_or(1) as u64;
+    let shift = (n_classes - NoiseSeeds::calibration(1).first() % n_classes) % n_classes;
     let values = arrays.noise.iter().map(|&v| f64::from(v)).collect();
     let noise = ImageBatch::new(config.image, values);
     let noise = NoiseSource::Given(GivenNoise {
         calibration: noise.slice(0, n_calibration),
         held_out: noise.slice(n_calibration, noise.len() - n_calibration),
+        preview_shift: shift as usize,
     });
     // Estimates are what they are.
     let config = NetworkConfig { clamp: false, ..config.clone() };
     Ok(Record { model: RecordedModel::new(arrays, config), noise })
 }
 
-/// An order in which noise seed i is of class `i mod n_classes`, as everywhere: samples of calibration first, from the first
-/// `n_calibration`, then held-out ones; and the number of the former. Samples that a class has too many of are left out.
-fn by_class(labels: &[u32], n_calibration: usize, n_classes: usize) -> (Vec<usize>, usize) {
-    let take = |range: std::ops::Range<usize>, first: u64| {
-        let mut left: Vec<usize> = range.rev().collect();
-        let mut order = Vec::new();
-        loop {
-            let class = (first + order.len() as u64) % n_classes as u64;
-            // From the end, where the first are.
-            let Some(at) = left.iter().rposition(|&i| u64::from(labels[i]) == class) else { break };
-            order.push(left.remove(at));
+/// An order in which noise seed i is of class `i mod n_classes`, as everywhere: `n_calibration` samples of calibration, then
+/// held-out ones as long as there are samples of the next class.
+///
+/// # Errors
+///
+/// If a class has too few samples.
+fn by_class(labels: &[u32], n_calibration: usize, n_classes: usize) -> Result<Vec<usize>> {
+    let mut left: Vec<VecDeque<usize>> = vec![VecDeque::new(); n_classes];
+    labels.iter().enumerate().for_each(|(i, &label)| left[label as usize].push_back(i));
+    let mut order = Vec::new();
+    for (seeds, n) in
+        [(NoiseSeeds::calibration(1), n_calibration), (NoiseSeeds::held_out(1), usize::MAX)]
+    {
+        let (first, n_before) = (seeds.first(), order.len());
+        while order.len() - n_before < n {
+            let class = ((first + (order.len() - n_before) as u64) % n_classes as u64) as usize;
+            let Some(i) = left[class].pop_front() else {
+                ensure!(
+                    n == usize::MAX && order.len() - n_before >= 2,
+                    "there are too few samples of class {class}: noise seeds go round all {n_classes} classes, for {n_calibration} \
+                     samples of calibration and at least 2 that are held out"
+                );
+                break;
+            };
+            order.push(i);
         }
-        order
-    };
-    let mut order = take(0..n_calibration, NoiseSeeds::calibration(1).first());
-    let n = order.len();
-    order.extend(take(n_calibration..labels.len(), NoiseSeeds::held_out(1).first()));
-    (order, n)
+    }
+    Ok(order)
 }
 
 /// The run of the record in `directory`: the one that is there already with the same settings, or a new one.
@@ -145,9 +169,9 @@ pub fn run_of(
         .with_context(|| format!("finding '{}'", directory.display()))?;
     let experiment = experiment_of(&toml, lab)
         .with_context(|| format!("reading '{}'", directory.join(external_toml::FILE).display()))?;
+    let kept = toml.clone().in_directory(&directory)?;
     for run in runs.list() {
-        let is_it = ExternalToml::read(run.dir.path())
-            .is_ok_and(|known| known == toml.clone().in_directory(&directory));
+        let is_it = ExternalToml::read(run.dir.path()).is_ok_and(|known| known == kept);
         let same = run.dir.experiment().is_ok_and(|known| known.entries() == experiment.entries());
         if is_it && same {
             return Ok((run.dir, false));
@@ -155,7 +179,7 @@ pub fn run_of(
     }
     let place = || format!("creating a run in '{}'", runs.path().display());
     let run = runs.create(&experiment.name).with_context(place)?;
-    match fill(&run, &directory, toml, experiment, device) {
+    match fill(&run, &directory, &kept, experiment, device) {
         Ok(()) => Ok((run, true)),
         Err(error) => {
             // The first error is the one to report.
@@ -182,7 +206,7 @@ pub fn experiment_of(toml: &ExternalToml, lab: &Lab) -> Result<Experiment> {
 fn fill(
     run: &RunDir,
     directory: &Path,
-    toml: ExternalToml,
+    toml: &ExternalToml,
     experiment: Experiment,
     device: &DeviceRequest,
 ) -> Result<()> {
@@ -196,7 +220,7 @@ fn fill(
         experiment,
     };
     run_toml::write(&run.run_toml_path(), &description)?;
-    let text = toml::to_string(&toml.in_directory(directory))?;
+    let text = toml::to_string(toml)?;
     let path: PathBuf = run.path().join(external_toml::FILE);
     crate::files::write_atomically(&path, text.as_bytes())?;
     let mut log = EventLog::open(&run.events_path())?;
@@ -213,13 +237,14 @@ mod tests {
 
     #[test]
     fn samples_are_put_in_the_order_of_classes() {
-        // Calibration seeds start at 500, held-out ones at 1000: classes 2, 0, 1, ... and 1, 2, 0, ...
-        let labels = [0, 1, 2, 2, 0, 0, 1, 2, 1];
-        let (order, n) = by_class(&labels, 3, 3);
-        assert_eq!(n, 3);
-        assert_eq!(order[..3], [2, 0, 1]);
-        let held_out: Vec<u32> = order[3..].iter().map(|&i| labels[i]).collect();
-        assert_eq!(held_out, [1, 2, 0, 1, 2, 0]);
+        // Calibration seeds start at 500, held-out ones at 1000: classes 2, 0, 1, ... and 1, 2, 0, ... Sorted labels are no
+        // obstacle.
+        let labels = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2];
+        let order = by_class(&labels, 3, 3).unwrap();
+        let classes: Vec<u32> = order.iter().map(|&i| labels[i]).collect();
+        assert_eq!(classes, [2, 0, 1, 1, 2, 0, 1, 2, 0]);
         assert_eq!(order.iter().collect::<std::collections::BTreeSet<_>>().len(), order.len());
+        let error = by_class(&[0, 0, 0, 1, 1, 2], 3, 3).unwrap_err().to_string();
+        assert!(error.contains("too few samples of class 2"), "{error}");
     }
 }

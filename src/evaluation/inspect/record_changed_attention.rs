@@ -33,6 +33,17 @@ pub(super) fn record_changed(
     if network.config().attention.is_none() {
         bail!("the network of {} has no attention layer that could be changed", trained.run.id());
     }
+    if let (ChosenMaps::Seed(donor), Some(n)) = (change.maps, network.config().n_classes) {
+        let n = n as u64;
+        if donor % n != seed % n {
+            bail!(
+                "noise seed {donor} is of class {}, and seed {seed} of class {}; choose a seed of the same class, such as {}",
+                donor % n,
+                seed % n,
+                seed + n
+            );
+        }
+    }
     const OPTIMAL: &str = "attention-optimal";
     let machines = machine_set.of_classes(OPTIMAL);
     let machine = machines.and_then(|machines| MachineOfClasses::new(machines, seed));

@@ -38,19 +38,21 @@ impl RecordedStates {
         nearest.map(|(_, states)| states)
     }
 
-    /// The same states, in which image `i` is that of seed `i + by`; after the last seed comes the first.
+    /// The same states, each of the next seed of the same class: see [`turned`].
     pub fn turned(&self, by: usize) -> Self {
         let turn = |(t, states): &(f64, ImageBatch)| (*t, turned(states, by));
         Self { steps: self.steps.iter().map(turn).collect() }
     }
 }
 
-/// The batch in which image `i` is the former image `i + by`; after the last comes the first.
+/// The batch in which image `i` is the former image `i + by`; after the last such comes the first, `i mod by`. With `by`
+/// classes in turn, images stay in their class.
 pub fn turned(batch: &ImageBatch, by: usize) -> ImageBatch {
     let n = batch.len();
     let mut all = ImageBatch::zeros(batch.shape(), 0);
     for i in 0..n {
-        all.append(&batch.slice((i + by) % n, 1));
+        let from = if i + by < n { i + by } else { i % by };
+        all.append(&batch.slice(from, 1));
     }
     all
 }

@@ -21,12 +21,18 @@ use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::{MachineSet, with_classes};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
+use crate::network::network_config::Padding;
 use crate::random::{branch_noise, noise_seeds};
 
 /// Thresholds in t.
 const N_THRESHOLDS: usize = 10;
-/// Machines that can be the theory, the first that is there.
-const THEORIES: [&str; 5] = ["attention-optimal", "els", "bbels", "els-interior", "ls"];
+/// The machine of networks with attention.
+const OPTIMAL: &str = "attention-optimal";
+/// Machines that can be the theory, the first that is there, for each padding.
+const THEORIES: [(Padding, [&str; 5]); 2] = [
+    (Padding::Circular, [OPTIMAL, "els", "els-interior", "bbels", "ls"]),
+    (Padding::Zeros, [OPTIMAL, "bbels", "ls", "els-interior", "els"]),
+];
 
 /// A denoiser that is changed.
 struct Subject<'a> {
@@ -68,8 +74,11 @@ impl Trained {
             // The attention of a record cannot be changed.
             None => 0,
         };
-        let found =
-            THEORIES.into_iter().find_map(|name| Some((name, machine_set.of_classes(name)?)));
+        let padding = self.network.config().padding;
+        let theories = THEORIES.into_iter().find(|(of, _)| *of == padding);
+        let found = theories.and_then(|(_, names)| {
+            names.into_iter().find_map(|name| Some((name, machine_set.of_classes(name)?)))
+        });
         let Some((theory, machines)) = found.filter(|_| n > 0) else { return Ok(None) };
         let seeds = NoiseSeeds::held_out(n);
         let first = seeds.first();
@@ -87,7 +96,7 @@ impl Trained {
         let network = with_classes(&self.network, first, n);
         let of_network = setup.subject("network", &network, config.attention.is_some());
         let of_network = of_network.context("sampling the network")?;
-        let attends = theory == THEORIES[0];
+        let attends = theory == OPTIMAL;
         let of_theory = setup.subject(theory, &machine, attends);
         let of_theory = of_theory.with_context(|| format!("sampling {theory}"))?;
         let mut changes = Vec::new();
@@ -147,10 +156,15 @@ impl Setup<'_> {
         steps.into_iter().map(|step| (step, self.ddim.level(step).t)).collect()
     }
 
+    /// Whether every seed has another one of its class.
+    fn has_other_seeds(&self) -> bool {
+        self.noise.len() >= 2 * self.next
+    }
+
     /// The number of changes of a subject.
     fn n_changes(&self, subject: &Subject<'_>, other: &Subject<'_>) -> usize {
         let n = self.thresholds().len();
-        let whole = if other.attends { 5 } else { 4 };
+        let whole = 3 + usize::from(other.attends) + usize::from(self.has_other_seeds());
         let of_attention = if subject.attends { whole + 2 * (n + 1) } else { 0 };
         1 + of_attention + n + (n + 1)
     }
@@ -204,14 +218,17 @@ impl Setup<'_> {
         let along = subject.states.turned(self.next);
         let others_samples = turned(&subject.samples, self.next);
         let mut changes = vec![
-            (Change::OtherSeedsMaps, NewMaps::Along(&along), Some(&others_samples)),
             (Change::HalvedLogits, NewMaps::ScaledLogits(0.5), None),
             (Change::DoubledLogits, NewMaps::ScaledLogits(2.0), None),
             (Change::IdentityMaps, NewMaps::Identity, None),
         ];
         if other.attends {
             let maps = NewMaps::Of(other.denoiser);
-            changes.insert(1, (Change::OthersMaps, maps, Some(&other.samples)));
+            changes.push((Change::OthersMaps, maps, Some(&other.samples)));
+        }
+        if self.has_other_seeds() {
+            let maps = NewMaps::Along(&along);
+            changes.push((Change::OtherSeedsMaps, maps, Some(&others_samples)));
         }
         for (change, maps, influence) in changes {
             let changed =

@@ -105,7 +105,11 @@ fn compare(findings: &mut [Finding; 5], group: &SeedGroup<'_>, changed: &[Change
     let gaps = changed.iter().filter_map(|(_, found)| {
         let [a, b] =
             [NETWORK, theory].map(|who| critical(found, who, Change::Branches, "same-feature"));
-        let ((a, b), error) = (a.zip(b)?, |e: Estimate| (e[2] - e[1]) / (2.0 * 1.96));
+        let ((a, b), error) = (a.zip(b)?, |e: Estimate| match e {
+            // An unknown interval.
+            [_, 0.0, 1.0] => f64::INFINITY,
+            [_, low, high] => (high - low) / (2.0 * 1.96),
+        });
         let noise_error = error(a).hypot(error(b));
         Some(Difference { value: a[0] - b[0], noise_error, noise_degrees: f64::INFINITY })
     });
