@@ -42,7 +42,7 @@ struct Bench {
     experiment: Experiment,
     dataset: Dataset,
     /// The images of the dictionary: those with the label that was asked for.
-    clean: Dataset,
+    of_label: Dataset,
     images: Arc<TrainingImages>,
     machines: Vec<NamedMachine>,
     folder: PathBuf,
@@ -95,7 +95,13 @@ pub fn run(paths: &LabPaths, args: &TheoryArgs) -> Result<ExitCode> {
                 return Ok(ExitCode::from(STOPPED));
             }
         }
-        approximations.extend(bench.approximation(&named.name, machine, &stop)?);
+        let error = bench.approximation(&named.name, machine, &stop);
+        if stop.load(Ordering::SeqCst) {
+            progress.end();
+            errorln!("stopped after sampling '{}'. Run the same command to continue", named.name);
+            return Ok(ExitCode::from(STOPPED));
+        }
+        approximations.extend(error?);
     }
     progress.end();
     bench.conclude(&made, &approximations, args)?;
@@ -125,7 +131,7 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs, stop: &Arc<AtomicBool>) -> Resul
         checksum: checksum.finalize(),
         seeds: noise_seeds(experiment.noise_seed, args.seeds.start, n, dataset.shape()),
         folder: folder(args, &name),
-        clean: of_label(args, &dataset),
+        of_label: of_label(args, &dataset),
         images,
         experiment,
         dataset,
@@ -157,7 +163,7 @@ impl Bench {
         stop: &AtomicBool,
     ) -> Result<Option<ApproximationError>> {
         let (schedule, seed) = (self.experiment.schedule, self.experiment.noise_seed);
-        ApproximationError::measure(name, &[machine], &self.clean, schedule, seed, stop)
+        ApproximationError::measure(name, &[machine], &self.of_label, schedule, seed, stop)
             .with_context(|| format!("measuring the error of the approximate machine '{name}'"))
     }
 

@@ -138,7 +138,7 @@ mod tests {
     use crate::theory::TrainingImages;
     use crate::theory::machine_spec::PatchSize;
 
-    const NEVER: AtomicBool = AtomicBool::new(false);
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     /// 40 images of 2 classes.
     fn dataset() -> Dataset {

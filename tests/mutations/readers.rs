@@ -258,6 +258,9 @@ fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) ->
         tau: None,
         attention_source: None,
         mask: None,
+        smoothing: None,
+        smoothing_samples: None,
+        subset: None,
         label: None,
         posterior: true,
     }
