@@ -13,8 +13,8 @@ fn medians(lab: &Lab, what: &[&str], out: &str) -> Vec<(String, f64)> {
     let out = lab.place.path().join(out);
     let shared = ["--seeds", "6", "--uncalibrated", "--set", "compare.floor_draws=6", "--out"];
     succeed(lab, &[&["compare"], what, &shared[..], &[out.to_str().unwrap()]].concat());
-    let folder = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
-    let folder = folder.filter(|path| path.is_dir()).next().unwrap();
+    let mut folder = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folder.find(|path| path.is_dir()).unwrap();
     let text = std::fs::read_to_string(folder.join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
     let agreement = report["agreement"].as_object().unwrap().iter();
