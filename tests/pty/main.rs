@@ -237,7 +237,7 @@ fn pictures_are_sent_once_a_change_and_taken_away_behind_popups_and_tabs() {
         dashboard.press("\x1b");
         wait_for("the pictures again", || dashboard.n(picture) == first + shown);
         dashboard.press("4");
-        dashboard.shows("network.kernels");
+        dashboard.shows("dataset.kind");
         quiet();
         assert_eq!(dashboard.n(picture), first + shown, "{name}: a picture on another tab");
         if name == "kitty" {
@@ -277,7 +277,7 @@ fn little_is_written_when_nothing_happens_and_a_tab_is_one_small_frame() {
     let idle = dashboard.n_bytes() - before;
     let before = dashboard.n_bytes();
     dashboard.press("4");
-    dashboard.shows("network.kernels");
+    dashboard.shows("dataset.kind");
     quiet();
     let tab = dashboard.n_bytes() - before;
     println!(

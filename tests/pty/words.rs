@@ -78,12 +78,12 @@ fn pictures_are_only_shown_where_the_terminal_says_so() {
     let outer = [("TERM_PROGRAM", "WezTerm"), ("LC_TERMINAL", "iTerm2"), ("KITTY_WINDOW_ID", "1")];
     for (inside, manner, begins) in [
         (("ZELLIJ", "0"), sixel, "\x1bP"),
-        (("ZELLIJ", "0"), PLAIN, "▄"),
-        (("NVIM", "/run/nvim.0"), PLAIN, "▄"),
-        (("VIM_TERMINAL", "901"), PLAIN, "▄"),
-        (("INSIDE_EMACS", "29.1,vterm"), PLAIN, "▄"),
-        (("TERM", "dvtm-256color"), PLAIN, "▄"),
-        (("A_STRANGER", "1"), PLAIN, "▄"),
+        (("ZELLIJ", "0"), PLAIN, "▀"),
+        (("NVIM", "/run/nvim.0"), PLAIN, "▀"),
+        (("VIM_TERMINAL", "901"), PLAIN, "▀"),
+        (("INSIDE_EMACS", "29.1,vterm"), PLAIN, "▀"),
+        (("TERM", "dvtm-256color"), PLAIN, "▀"),
+        (("A_STRANGER", "1"), PLAIN, "▀"),
         (("A_STRANGER", "1"), iterm, "\x1b]1337;File="),
     ] {
         let set = [&outer[..], &[inside]].concat();
