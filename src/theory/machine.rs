@@ -25,8 +25,7 @@ use super::training_pixels::LARGEST_VALUE;
 use super::wiener::Wiener;
 use super::wiener_circulant::CirculantWiener;
 use crate::diffusion::{
-    Attending, AttentionMaps, Ddim, DenoiseError, Denoised, Denoiser, NoiseLevel, Observer,
-    Posterior, Provenance, Sampling,
+    Attending, AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel, Posterior, Provenance,
 };
 use crate::image::{ImageBatch, ImageShape};
 use crate::simd::Lane;
@@ -406,17 +405,6 @@ impl Denoiser for Machine {
             Precision::F64 => self.estimates::<f64>(x, level)?,
         };
         Ok(self.assemble(x.shape(), estimates))
-    }
-}
-
-impl Sampling for Machine {
-    fn sample(
-        &self,
-        ddim: Ddim,
-        seeds: &ImageBatch,
-        observe: &mut Observer<'_>,
-    ) -> Result<ImageBatch, DenoiseError> {
-        ddim.sample(self, seeds, observe)
     }
 }
 

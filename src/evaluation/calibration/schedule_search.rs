@@ -390,6 +390,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::diffusion::Observer;
     use crate::diffusion::Schedule;
     use crate::evaluation::calibration::{MachineFamily, with_schedule};
     use crate::image::ImageShape;
@@ -401,6 +402,18 @@ mod tests {
     use crate::theory::{Machine, Precision, TrainingImages};
 
     const SHAPE: ImageShape = ImageShape { channels: 1, height: 6, width: 6 };
+
+    /// A machine that plays the network.
+    impl Sampling for Machine {
+        fn sample(
+            &self,
+            ddim: Ddim,
+            seeds: &ImageBatch,
+            observe: &mut Observer<'_>,
+        ) -> Result<ImageBatch, DenoiseError> {
+            ddim.sample(self, seeds, observe)
+        }
+    }
 
     fn images() -> Arc<TrainingImages> {
         let values = noise_seeds(1, 0, 5, SHAPE).into_values();
