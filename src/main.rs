@@ -12,7 +12,7 @@ use mosaic_lab::{console, errorln};
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    console::output::report_panics();
+    console::escaped_stdout_and_stderr::report_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),

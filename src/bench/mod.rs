@@ -5,7 +5,7 @@
 pub mod gpu;
 pub mod peak_rates;
 pub mod pytorch_times;
-pub mod score_machine_times;
+pub mod time_one_score_machine;
 pub mod training_step_times;
 
 use std::time::Instant;

@@ -8,12 +8,12 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use super::bench_against_pytorch::{self, PeerArgs, cell, ratio};
-use super::bench_arguments_and_cells::{at_least_one, megabytes};
+use super::bench_number_format::{at_least_one, megabytes};
 use super::data::experiment_over;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::bench::peak_rates::PeakRates;
 use crate::bench::pytorch_times;
-use crate::bench::score_machine_times::{TheoryCase, TheoryTiming, fixed, time_theory};
+use crate::bench::time_one_score_machine::{TheoryCase, TheoryTiming, fixed, time_theory};
 use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
 use crate::evaluation::load_networks_and_data::open_dataset;

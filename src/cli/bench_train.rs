@@ -7,7 +7,7 @@ use clap::Args;
 use strum::VariantNames;
 
 use super::bench_against_pytorch::{self, PeerArgs, cell, ratio};
-use super::bench_arguments_and_cells::{at_least_one, megabytes};
+use super::bench_number_format::{at_least_one, megabytes};
 use crate::bench::pytorch_times;
 use crate::bench::training_step_times::{Net, TrainTiming, time_training};
 use crate::console;

@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use super::data_export::{self, ExportArgs};
 use super::lab_and_runs_dir_options::LabPaths;
-use super::stdout_or_stderr::words_beside;
+use super::stream_for_messages::words_beside;
 use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment_name::ExperimentName;

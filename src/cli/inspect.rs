@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
-use super::stdout_or_stderr::words_beside;
+use super::stream_for_messages::words_beside;
 use crate::console;
 use crate::diffusion::attention_entropy::row_entropy;
 use crate::evaluation::inspect::pixel_picture_and_film::{At, film, sheet};

@@ -11,7 +11,7 @@ use super::exit_codes::STOPPED;
 use super::follow_several_runs::{run_together, tell_unfinished};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::run::follower_terminal;
-use crate::config::parse_and_check_value::nearest;
+use crate::config::nearest_name::nearest;
 use crate::config::{Arm, Lab, Study};
 use crate::evaluation::studies::run_results::RunResults;
 use crate::evaluation::studies::study_report::{self, Heading};

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
-use super::stdout_or_stderr::words_beside;
+use super::stream_for_messages::words_beside;
 use crate::config::noise_seed_argument::parse_seeds;
 use crate::console;
 use crate::diffusion::Sampling;

@@ -18,7 +18,7 @@ use super::progress_bar;
 use super::theory_arguments::{Opened, TheoryArgs, folder, of_label, open};
 use super::theory_floors;
 use crate::analysis::creativity_judge::Judge;
-use crate::config::settings_of_few_words::MachineName;
+use crate::config::enum_settings::MachineName;
 use crate::config::{Experiment, NamedMachine};
 use crate::dataset::Dataset;
 use crate::evaluation::agreement_and_rates;

@@ -12,7 +12,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
 use super::theory_arguments::{Opened, TheoryArgs, of_label, open};
 use crate::analysis::excess_over_floor::MeanSquaredError;
-use crate::config::settings_of_few_words::MachineName;
+use crate::config::enum_settings::MachineName;
 use crate::console;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::floors::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};

@@ -11,12 +11,12 @@ use std::path::PathBuf;
 
 use strum::VariantNames;
 
+use super::enum_settings::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use super::error::SettingError;
 use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
 use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
-use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
 use crate::dataset::value_range::ValueRange;

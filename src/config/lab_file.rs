@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
 use super::lab_settings::LabSettings;
-use super::parse_and_check_value::nearest;
+use super::nearest_name::nearest;
 use super::study::Study;
 use super::toml_reader::{OldNames, Reader};
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::{fs, io};
 
+use super::enum_settings::DatasetKind;
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
-use super::settings_of_few_words::DatasetKind;
 
 /// Where to download Fashion-MNIST.
 const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \

@@ -8,20 +8,21 @@
 //!
 //! Reading order: [`setting_value`] (values of a key), [`parse_and_check_value`] (which of them it takes), [`value_to_rust_type`]
 //! (their Rust types), [`setting_definition`] (one key), [`noise_seed_purposes`] (ranges with a purpose),
-//! [`settings_of_few_words`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
+//! [`enum_settings`] (settings that are words), [`experiment_name`], [`experiment_settings`] (the settings of one experiment),
 //! [`find_setting`] (by key), [`renamed_settings`] (old keys),
 //! [`lab_settings`] (`[lab]`), [`mod@lab_file`] (the TOML text), [`study`] (its studies),
 //! `settings_that_fit_together` and `missing_data_files` (what is refused), [`network_and_machines_of_experiment`] (into
 //! domain types), [`optimizers_for_cpu_only`] (where it can be trained).
 
 pub mod setting_value;
+pub mod nearest_name;
 pub mod parse_and_check_value;
 pub mod value_to_rust_type;
 pub mod setting_definition;
 pub mod noise_seed_purposes;
 pub mod noise_seed_argument;
 pub mod experiment_name;
-pub mod settings_of_few_words;
+pub mod enum_settings;
 pub mod experiment_settings;
 pub mod renamed_settings;
 pub mod find_setting;
@@ -41,6 +42,7 @@ mod missing_data_files;
 pub mod network_and_machines_of_experiment;
 pub mod optimizers_for_cpu_only;
 
+pub use enum_settings::LargestSide;
 pub use error::{ConfigError, SettingError};
 pub use experiment_settings::{
     CalibrateSettings, CalibrationGrid, CompareSettings, DatasetSettings, Experiment,
@@ -50,5 +52,4 @@ pub use lab_file::{BUILT_IN, Lab, load};
 pub use lab_settings::LabSettings;
 pub use network_and_machines_of_experiment::NamedMachine;
 pub use settings_listing::SettingEntry;
-pub use settings_of_few_words::LargestSide;
 pub use study::{Analysis, Arm, Margins, Plan, Study};

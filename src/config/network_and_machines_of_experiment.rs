@@ -6,12 +6,12 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::enum_settings::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use super::error::SettingError;
 use super::experiment_settings::{
     CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
     TheorySettings,
 };
-use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
 use crate::dataset::array_images::ArraySource;
 use crate::dataset::fit_to_square::Fit;
 use crate::dataset::parquet_images::TableSource;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::nearest_name::nearest;
 use super::setting_value::Value;
 use crate::hardware::device_request::{self, DeviceRequest};
 
@@ -130,15 +131,6 @@ fn list(text: &str, parse: impl Fn(&str) -> Option<Value>) -> Option<Value> {
     let items = text.trim_start_matches('[').trim_end_matches(']').split(',');
     let items = items.map(|item| item.trim().trim_matches('"')).filter(|item| !item.is_empty());
     items.map(parse).collect::<Option<_>>().map(Value::List)
-}
-
-/// The candidate most likely meant by a misspelt word, if any is close enough to suggest.
-pub fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(found, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 impl fmt::Display for Accepted {

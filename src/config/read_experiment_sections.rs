@@ -9,7 +9,7 @@ use super::error::{ConfigError, SettingError};
 use super::experiment_name::ExperimentName;
 use super::experiment_settings::Experiment;
 use super::find_setting;
-use super::parse_and_check_value::nearest;
+use super::nearest_name::nearest;
 use super::toml_reader::Reader;
 
 /// One `[experiment.NAME]` with its keys flattened: `training.steps`, whether written dotted or in a table.

@@ -8,7 +8,8 @@ use toml::de::DeValue;
 
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
-use super::parse_and_check_value::{Accepted, nearest};
+use super::nearest_name::nearest;
+use super::parse_and_check_value::Accepted;
 use super::setting_value::Value;
 use super::study::{Analysis, Margins, Plan, Study};
 use super::toml_reader::{Reader, to_value};

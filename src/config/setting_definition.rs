@@ -4,7 +4,8 @@
 //! about a setting is said twice.
 
 use super::error::SettingError;
-use super::parse_and_check_value::{Accepted, nearest};
+use super::nearest_name::nearest;
+use super::parse_and_check_value::Accepted;
 use super::setting_value::Value;
 
 /// One key of a table for `T`: an experiment, or the lab's own settings.

@@ -1,10 +1,10 @@
 //! Which settings stay as they are once weights are trained: those that must match for training to continue from a
 //! checkpoint, and those that cannot be changed when a trained network is evaluated.
 
+use super::enum_settings::ArchitectureKind;
 use super::experiment_settings::Experiment;
 use super::find_setting::{self, Setting};
 use super::renamed_settings::RENAMED;
-use super::settings_of_few_words::ArchitectureKind;
 use crate::training::checkpoint_settings::DecidingSettings;
 use crate::training::training_config::{LossWeighting, LrSchedule};
 

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroUsize;
 
+use super::enum_settings::{ArchitectureKind, DatasetKind};
 use super::error::SettingError;
 use super::experiment_settings::{DatasetSettings, Experiment};
-use super::settings_of_few_words::{ArchitectureKind, DatasetKind};
 
 impl Experiment {
     /// Refuses combinations of settings that cannot work with any data.

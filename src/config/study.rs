@@ -10,7 +10,7 @@ use std::path::Path;
 use super::error::SettingError;
 use super::experiment_settings::Experiment;
 use super::find_setting::{self, Setting};
-use super::parse_and_check_value::nearest;
+use super::nearest_name::nearest;
 use super::setting_value::Value;
 
 /// How the reports of a study's runs are evaluated.

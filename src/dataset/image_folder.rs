@@ -16,7 +16,7 @@ use super::fit_to_square::Fit;
 use super::folder_classes::{FolderClasses, Labelled, is_split};
 use super::folder_survey::{Listed, Survey};
 use super::image_set::Dataset;
-use super::picture_stack::{classes_in_words, given_up, sizes, stacked};
+use super::pictures_to_pixels::{classes_in_words, given_up, sizes, stacked};
 use super::png_jpeg_webp::{self, Picture};
 
 /// The image files and, with sub-folders, their classes in the order of the sub-folders' names.

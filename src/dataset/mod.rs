@@ -24,7 +24,7 @@ mod jpeg_completeness;
 mod jpeg_bits;
 mod picture_metadata;
 pub mod png_jpeg_webp;
-mod picture_stack;
+mod pictures_to_pixels;
 mod left_out_images;
 mod folder_survey;
 mod folder_classes;

@@ -23,7 +23,7 @@ use super::integer_labels::IntegerLabels;
 use super::parquet_columns::{self, Column};
 use super::parquet_pages;
 use super::parquet_shards::{self, Shards};
-use super::picture_stack::{classes_in_words, given_up, sizes, stacked};
+use super::pictures_to_pixels::{classes_in_words, given_up, sizes, stacked};
 use super::png_jpeg_webp::{Picture, decode_picture};
 use crate::console::panics_of_decoders::unless_it_panics;
 use crate::files::file_kind::FileKind;

@@ -14,7 +14,7 @@ use super::noise_source::NoiseSource;
 use super::preview_request::PreviewRequest;
 use super::samples::{MachineSet, SampleSet};
 use crate::analysis::creativity_judge::Judge;
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::image::ImageBatch;
 use crate::runs::event::PreviewSummary;
 use crate::runs::preview_files::{NETWORK, Preview, directory_name};

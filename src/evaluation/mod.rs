@@ -22,7 +22,7 @@ pub mod png_curves;
 pub mod attention_entropy_by_noise_level;
 pub mod noise_source;
 pub mod external;
-pub mod model;
+pub mod network_or_recorded_model;
 pub mod calibration;
 pub mod samples;
 pub mod calibrate_run;

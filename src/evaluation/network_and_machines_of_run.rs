@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::external::recorded_run;
 use super::load_networks_and_data::{load_network, load_network_at, network_of};
-use super::model::Model;
+use super::network_or_recorded_model::Model;
 use super::noise_source::NoiseSource;
 use super::samples::MachineSet;
 use crate::analysis::creativity_judge::Judge;

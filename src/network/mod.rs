@@ -15,11 +15,11 @@ pub mod basic_layers;
 pub mod resnet;
 pub mod unet;
 pub mod attention_layer;
-pub mod model;
+pub mod network_model;
 pub mod network_denoiser;
 pub mod gpu;
 
 pub use attention_layer::{AttentionDetail, AttentionRecord, Mode, Prediction};
-pub use model::Network;
 pub use network_denoiser::NetworkDenoiser;
+pub use network_model::Network;
 pub use parameters::{NetworkError, TensorMap};

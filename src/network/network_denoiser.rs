@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::attention_layer::{AttentionDetail, AttentionRecord};
-use super::model::Network;
+use super::network_model::Network;
 use super::ops::attention_statistics::N_FIGURES;
 use super::parameters::NetworkError;
 use crate::diffusion::{

@@ -20,7 +20,7 @@ use super::attention_sources::AttentionWeights;
 use super::cpu_kernels::PatchQuery;
 use super::estimate_of_one_image::Estimate;
 use super::evidence_in_portions::Portions;
-use super::gpu::{evidence::Votes, images_over_gpus::GpuPlacement, posteriors};
+use super::gpu::{evidence::Votes, posteriors, sums_over_gpus::GpuPlacement};
 use super::image_evidence::{Evidence, ImageMixture};
 use super::machine_spec::AttentionSettings;
 use super::posterior_weights::Accumulator;

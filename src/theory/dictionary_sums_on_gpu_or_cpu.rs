@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::cpu_kernels::PatchQuery;
 use super::estimate_of_one_image::Estimate;
-use super::gpu::images_over_gpus::GpuPlacement;
+use super::gpu::sums_over_gpus::GpuPlacement;
 use super::image_evidence::Evidence;
 use super::ls_wiener::Masks;
 use super::posterior_weights::Accumulator;

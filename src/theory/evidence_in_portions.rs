@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::cpu_kernels::PatchQuery;
 use super::dictionary_sums_on_gpu_or_cpu::Backend;
 use super::gpu;
-use super::gpu::images_over_gpus::GpuPlacement;
+use super::gpu::sums_over_gpus::GpuPlacement;
 use super::image_evidence::Evidence;
 use super::pooled_attention_source::{PooledModel, pool};
 use super::posterior_weights::Accumulator;

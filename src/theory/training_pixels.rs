@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::cpu_kernels::tile::Tile;
 use super::error::TheoryError;
-use super::gpu::device::{Gpu, GpuError, GpuPixels, Loaded};
+use super::gpu::gpu_interface::{Gpu, GpuError, GpuPixels, Loaded};
 use crate::image::{ImageShape, from_byte};
 use crate::simd::Lane;
 

@@ -17,7 +17,7 @@ use super::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use super::number_and_text_format::with_causes;
 use super::run_watcher::RunWatcher;
 use super::state::Notice;
-use crate::console::output::panic_words;
+use crate::console::escaped_stdout_and_stderr::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
 use crate::evaluation::preview_request::PreviewRequest;

@@ -11,7 +11,7 @@ use super::prepare_training::RunContext;
 use super::preview_thread::{BACKGROUND_NICENESS, pool};
 use crate::analysis::excess_over_floor::Convergence;
 use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};
 use crate::runs::status_and_heartbeat::StatusBoard;

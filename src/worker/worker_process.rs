@@ -15,7 +15,7 @@ use super::out_of_memory;
 use super::prepare_training::{RunContext, prepare};
 use super::training_loop_with_commands::train;
 use crate::config::{CompareSettings, LargestSide};
-use crate::console::output::panic_words;
+use crate::console::escaped_stdout_and_stderr::panic_words;
 use crate::diffusion::DenoiseError;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::floors::floors_file::LEVELS;

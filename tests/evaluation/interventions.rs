@@ -4,7 +4,7 @@ use mosaic_lab::diffusion::{
     Attending, AttentionMaps, DenoiseError, Denoised, Denoiser, NoiseLevel,
 };
 use mosaic_lab::evaluation::inspect::{Trace, path_of, path_of_changed};
-use mosaic_lab::evaluation::model::Model;
+use mosaic_lab::evaluation::network_or_recorded_model::Model;
 use mosaic_lab::image::ImageBatch;
 use mosaic_lab::random::noise_seeds;
 use serde_json::Value;

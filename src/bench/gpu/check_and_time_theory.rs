@@ -11,7 +11,7 @@ use super::result_types::{Check, Row};
 use super::tolerances::{ENTROPY_NATS, EQUAL_DISTANCES, ESTIMATE, SHARED_FACTOR};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
-use crate::bench::score_machine_times::{fixed, n_pairs, queries};
+use crate::bench::time_one_score_machine::{fixed, n_pairs, queries};
 use crate::diffusion::{Denoiser, NoiseLevel, Posterior, Provenance, Schedule};
 use crate::evaluation::choose_gpu_or_cpu::with_gpus;
 use crate::image::{ImageBatch, ImageShape};

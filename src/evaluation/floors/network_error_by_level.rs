@@ -8,7 +8,7 @@ use super::squared_error::squared_errors;
 use crate::analysis::excess_over_floor::{Bound, LevelExcess, MeanSquaredError};
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::stop_flag::check_stop;
 use crate::network::network_config::{Architecture, NetworkConfig, Padding};
 

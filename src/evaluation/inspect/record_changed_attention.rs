@@ -12,8 +12,8 @@ use crate::evaluation::interventions::changed_attention::{
     ChangedAttention, NewMaps, RecordedStates,
 };
 use crate::evaluation::interventions::denoiser_of_classes::MachineOfClasses;
-use crate::evaluation::model::Model;
 use crate::evaluation::network_and_machines_of_run::Trained;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::samples::MachineSet;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;

@@ -12,8 +12,8 @@ use crate::diffusion::{
     AttentionMaps, Ddim, DenoiseError, Denoiser, NoiseLevel, Posterior, Sampling,
 };
 use crate::evaluation::interventions::ChangeByHand;
-use crate::evaluation::model::Model;
 use crate::evaluation::network_and_machines_of_run::Trained;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;

@@ -14,7 +14,7 @@ use super::values_outside_pixel_range::OutsideRange;
 use crate::analysis::agreement::{PooledRSquared, agreement};
 use crate::diffusion::{DenoiseError, Denoiser};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 

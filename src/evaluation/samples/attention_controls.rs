@@ -18,7 +18,7 @@ use rand::seq::SliceRandom;
 use super::machine_set::{MachineEntry, MachineSet};
 use super::network_for_sampling::with_classes;
 use crate::diffusion::{AttentionMaps, DenoiseError};
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::image::ImageBatch;
 use crate::random::{Purpose, stream};
 use crate::theory::machine_spec::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::image::ImageBatch;
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};

@@ -1,6 +1,6 @@
 //! The network as it is sampled: conditioned on the classes of noise seeds, and recording its attention maps.
 
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::network::AttentionDetail;
 
 /// The network conditioned on the classes of the seeds `first..first + n`, if it is conditional: seed i is of class

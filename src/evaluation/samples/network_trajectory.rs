@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::diffusion::{Ddim, DenoiseError, Denoised, NoiseLevel, Sampling};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::theory::RecordedAttention;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::machine_set::MachineSet;
 use super::network_for_sampling::with_classes;
 use crate::diffusion::{DenoiseError, Denoiser, Sampling};
-use crate::evaluation::model::Model;
+use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::{
     attention_entropy_by_noise_level::AttentionByLevel, stop_flag::check_stop,
 };

@@ -22,14 +22,14 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::Ptx;
 
-use super::device::{Ceilings, GpuError};
+use super::gpu_interface::{Ceilings, GpuError};
 use super::kernel_choice::{Kernel, Module};
 use super::launch_arguments::{Launch, PosteriorPlan};
 use crate::hardware::nvidia_driver::{keep_memory, reason};
 use crate::image::ImageShape;
 
 /// Bytes of each of the two buffers that images travel through.
-const PORTION_BYTES: usize = 16 << 20;
+const COPY_BYTES: usize = 16 << 20;
 /// The oldest GPUs that the kernels run on (`build.rs`): Ampere.
 const CAPABILITY_MIN: (i32, i32) = (8, 0);
 
@@ -292,13 +292,13 @@ impl CudaGpu {
         if buffers.is_empty() {
             for _ in 0..2 {
                 // SAFETY: bytes of any kind; a portion is copied over all of them before they travel.
-                buffers.push(unsafe { self.context.alloc_pinned::<u8>(PORTION_BYTES) }?);
+                buffers.push(unsafe { self.context.alloc_pinned::<u8>(COPY_BYTES) }?);
             }
         }
-        for (number, portion) in bytes.chunks(PORTION_BYTES).enumerate() {
-            let first = number * PORTION_BYTES;
+        for (number, portion) in bytes.chunks(COPY_BYTES).enumerate() {
+            let first = number * COPY_BYTES;
             let mut place = place.slice_mut(first..first + portion.len());
-            if portion.len() < PORTION_BYTES {
+            if portion.len() < COPY_BYTES {
                 // Pinned buffers are copied whole; the rest is not worth one.
                 self.copies.memcpy_htod(portion, &mut place)?;
                 continue;

@@ -18,8 +18,8 @@ use cudarc::driver::{
 };
 
 use super::cuda_device::CudaGpu;
-use super::device::{Gpu, GpuError, GpuPixels, Loaded};
 use super::evidence::{FoundEvidence, IMAGES_MAX, Mask, Votes, bytes_of_image};
+use super::gpu_interface::{Gpu, GpuError, GpuPixels, Loaded};
 use super::kernel_choice::{Kernel, Module};
 use super::launch_arguments::{Found, Launch, N_OTHERS, PosteriorPlan};
 

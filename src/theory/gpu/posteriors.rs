@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::evidence::{Mask, Votes};
-use super::images_over_gpus::GpuPlacement;
+use super::sums_over_gpus::GpuPlacement;
 use crate::diffusion::Provenance;
 use crate::simd::Lane;
 use crate::theory::cpu_kernels::PatchQuery;

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::analysis::confidence_intervals::quartiles;
-use crate::config::settings_of_few_words::ArchitectureKind;
+use crate::config::enum_settings::ArchitectureKind;
 use crate::console;
 use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::event::{Rate, Rates};

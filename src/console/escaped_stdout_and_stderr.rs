@@ -116,7 +116,7 @@ pub fn report_panics() {
 /// Writes a message to standard error like `eprintln!`, with everything a terminal would interpret escaped.
 #[macro_export]
 macro_rules! errorln {
-    ($($message:tt)*) => { $crate::console::output::error_line(::std::format_args!($($message)*)) };
+    ($($message:tt)*) => { $crate::console::escaped_stdout_and_stderr::error_line(::std::format_args!($($message)*)) };
 }
 
 #[cfg(test)]

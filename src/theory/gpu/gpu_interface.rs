@@ -1,6 +1,6 @@
 //! The interface of a GPU that holds training images and sums over them.
 //!
-//! [`super::images_over_gpus`] drives it; `cuda_images.rs` implements it on NVIDIA GPUs and `tests/emulator` in C on
+//! [`super::sums_over_gpus`] drives it; `cuda_images.rs` implements it on NVIDIA GPUs and `tests/emulator` in C on
 //! the CPU.
 
 use thiserror::Error;
