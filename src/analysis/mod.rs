@@ -7,6 +7,7 @@ pub mod confidence_intervals;
 pub mod paired_differences;
 pub mod holm_correction;
 pub mod claim_tests;
+pub mod glossary;
 pub mod agreement;
 pub mod creativity_judge;
 mod glyph_finder;

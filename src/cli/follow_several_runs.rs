@@ -33,7 +33,7 @@ pub fn run_together(
     let jobs = jobs.min(arms.len()).max(1);
     // A small network trains nearly as fast on one core as on two, so concurrent runs use both cores better.
     let threads = (jobs > 1).then(|| (cores / jobs).max(1));
-    let options = LaunchOptions { device: device.clone(), parent: None, threads, queued: false };
+    let options = LaunchOptions { device: device.clone(), threads, ..LaunchOptions::default() };
     errorln!("{} runs, {jobs} at a time", arms.len());
     let mut teller = Teller::new(arms);
     let stands =

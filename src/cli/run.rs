@@ -20,6 +20,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use super::logs::in_words;
 use super::progress_bar;
 use super::run_training_seeds;
+use crate::config::name_of_changes::changes_in_words;
 use crate::config::training_seed_group::parse_training_seeds;
 use crate::hardware::device_request::DeviceRequest;
 use crate::runs::alive_silent_or_lost::{Health, START_LIMIT};
@@ -76,19 +77,32 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// or report cannot be read, or if writing to standard output fails.
 pub fn run(paths: &LabPaths, args: &RunArgs) -> Result<ExitCode> {
     let lab = paths.lab()?;
-    let mut experiment = lab.experiment(&args.experiment)?.clone();
+    let base = lab.experiment(&args.experiment)?;
+    let mut experiment = base.clone();
     experiment.set_pairs(&args.settings)?;
-    let device = args.device.clone().unwrap_or(lab.settings.device);
+    let device = args.device.clone().unwrap_or_else(|| lab.settings.device.clone());
     let runs = RunsDir::new(&lab.settings.runs_dir);
     let signals = catch_signals::catch(follower_terminal()).context("listening for signals")?;
     if let Some(seeds) = &args.training_seeds {
         let how = (&device, args.jobs);
-        return run_training_seeds::run(&runs, &experiment, seeds, how, &signals, args.json);
+        return run_training_seeds::run(
+            &runs,
+            (base, &experiment),
+            seeds,
+            how,
+            &signals,
+            args.json,
+        );
     }
     let run = launch(
         &runs,
         &experiment,
-        &LaunchOptions { device, queued: args.queue, ..LaunchOptions::default() },
+        &LaunchOptions {
+            device,
+            label: changes_in_words(base, &experiment),
+            queued: args.queue,
+            ..LaunchOptions::default()
+        },
     )?;
     errorln!("run {} in '{}'", run.id(), run.path().display());
     if args.detach && signals.has_stop() {

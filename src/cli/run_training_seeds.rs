@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::exit_codes::STOPPED;
 use super::follow_several_runs::{run_together, tell_unfinished};
 use crate::config::Experiment;
+use crate::config::name_of_changes::changes_in_words;
 use crate::config::training_seed_group::group;
 use crate::evaluation::studies::study_runs::ArmState;
 use crate::evaluation::summary_over_runs::{Row, summary};
@@ -19,20 +20,21 @@ use crate::runs::catch_signals::Signals;
 use crate::runs::runs_dir::RunsDir;
 use crate::{console, errorln};
 
-/// Trains the group and prints its comparison.
+/// Trains the group of an experiment, which was changed from `base` in lab.toml, and prints its comparison.
 ///
 /// # Errors
 ///
 /// If no run of the group has a result, if a report cannot be read, or if the comparison cannot be written.
 pub fn run(
     runs: &RunsDir,
-    experiment: &Experiment,
+    (base, experiment): (&Experiment, &Experiment),
     seeds: &Range<u64>,
     (device, jobs): (&DeviceRequest, Option<u16>),
     signals: &Signals,
     as_json: bool,
 ) -> Result<ExitCode> {
-    let arms = group(experiment, seeds).context("setting training.seed")?;
+    let arms = group(experiment, &changes_in_words(base, experiment), seeds)
+        .context("setting training.seed")?;
     let stands = run_together(runs, &arms, device, jobs, signals);
     let mut rows = Vec::new();
     for (seed, stand) in seeds.clone().zip(&stands) {

@@ -28,6 +28,7 @@ pub mod renamed_settings;
 pub mod find_setting;
 mod change_setting_by_key;
 mod settings_listing;
+pub mod name_of_changes;
 pub mod settings_fixed_by_training;
 pub mod error;
 mod toml_reader;

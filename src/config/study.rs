@@ -79,6 +79,8 @@ pub struct Arm {
     pub experiment: Experiment,
     /// The experiment in `lab.toml` that this is a variation of.
     pub base: String,
+    /// What tells its run from others of the experiment, if the experiment's name does not.
+    pub label: String,
     /// The varied settings and their values.
     pub varied: Vec<(&'static str, String)>,
 }
@@ -100,8 +102,12 @@ impl Plan {
                 accepted: "names of experiments".to_owned(),
                 nearest: nearest(name, names()).map(str::to_owned),
             })?;
-            let mut first =
-                Arm { experiment: base.clone(), base: name.clone(), varied: Vec::new() };
+            let mut first = Arm {
+                experiment: base.clone(),
+                base: name.clone(),
+                label: String::new(),
+                varied: Vec::new(),
+            };
             for (key, value) in &self.set {
                 first.put(find_setting::find(key)?, value);
             }

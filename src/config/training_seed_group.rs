@@ -23,17 +23,26 @@ pub fn parse_training_seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-/// The experiment with each of these training seeds. Its name stays: all are runs of one experiment.
+/// The experiment with each of these training seeds. Its name stays: all are runs of one experiment. `changes` is what it
+/// differs in from the one in lab.toml, for the names of the runs.
 ///
 /// # Errors
 ///
 /// If a seed is refused.
-pub fn group(experiment: &Experiment, seeds: &Range<u64>) -> Result<Vec<Arm>, SettingError> {
+pub fn group(
+    experiment: &Experiment,
+    changes: &str,
+    seeds: &Range<u64>,
+) -> Result<Vec<Arm>, SettingError> {
     let arm = |seed: u64| {
         let mut experiment = experiment.clone();
         let base = experiment.name.to_string();
         experiment.set("training.seed", &seed.to_string())?;
-        Ok(Arm { experiment, base, varied: vec![("training.seed", seed.to_string())] })
+        let label = match changes {
+            "" => format!("seed{seed}"),
+            changes => format!("{changes}-seed{seed}"),
+        };
+        Ok(Arm { experiment, base, label, varied: vec![("training.seed", seed.to_string())] })
     };
     seeds.clone().map(arm).collect()
 }

@@ -180,6 +180,16 @@ pub struct AgreementFigure {
     pub r_squared_cod: Vec<Option<f64>>,
 }
 
+/// Fewest judged samples whose rates are shown: intervals of fewer span half of all values.
+pub const RATES_MIN: usize = 32;
+
+impl PreviewSummary {
+    /// The rates, if they are of enough samples to be called rates.
+    pub fn judged_rates(&self) -> Option<&Rates> {
+        self.rates.as_ref().filter(|rates| rates.n_samples >= RATES_MIN)
+    }
+}
+
 /// Shares of judged samples, in [0, 1], with 95% Wilson intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rates {

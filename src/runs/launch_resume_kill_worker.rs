@@ -38,6 +38,8 @@ use crate::hardware::device_request::DeviceRequest;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LaunchOptions {
     pub device: DeviceRequest,
+    /// What tells the run from others of its experiment, as a part of its name; may be empty.
+    pub label: String,
     /// The run that this one was edited from.
     pub parent: Option<String>,
     /// Worker threads; `None` means one per core.
@@ -111,7 +113,11 @@ pub fn launch(
         );
         return Err(directory(io::Error::other(words)));
     }
-    let run = runs.create(&experiment.name).map_err(directory)?;
+    let run_name = match options.label.as_str() {
+        "" => experiment.name.to_string(),
+        label => format!("{}-{label}", experiment.name),
+    };
+    let run = runs.create(&run_name).map_err(directory)?;
     let description = RunToml {
         parent: options.parent.clone(),
         created_ms: now_ms(),

@@ -3,6 +3,7 @@
 //!
 //! It does everything that may block (files, sockets), so that keys never wait. Errors are texts for the screen.
 
+use std::io::{BufRead, BufReader};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
@@ -17,6 +18,8 @@ use super::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use super::number_and_text_format::with_causes;
 use super::run_watcher::RunWatcher;
 use super::state::Notice;
+use crate::config::Experiment;
+use crate::config::name_of_changes::changes_in_words;
 use crate::console::escaped_stdout_and_stderr::panic_words;
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::{self, Trace};
@@ -34,7 +37,8 @@ use crate::runs::runs_dir::RunsDir;
 /// How often the lab is polled for news.
 pub const POLL: Duration = Duration::from_millis(250);
 
-/// Starts the thread. It ends when `orders` or `messages` is closed. Runs are launched on `device`.
+/// Starts the thread. It ends when `orders` or `messages` is closed. Runs are launched on `device`, and named after what
+/// differs from `experiments`, those of lab.toml.
 ///
 /// # Errors
 ///
@@ -44,9 +48,10 @@ pub fn spawn(
     orders: Receiver<Effect>,
     runs: RunsDir,
     device: DeviceRequest,
+    experiments: Vec<Experiment>,
 ) -> io::Result<()> {
     thread::Builder::new().name("lab".to_owned()).spawn(move || {
-        let mut lab = LabThread { watcher: RunWatcher::new(runs), device, messages };
+        let mut lab = LabThread { watcher: RunWatcher::new(runs), device, experiments, messages };
         if panic::catch_unwind(AssertUnwindSafe(|| lab.work(&orders))).is_err() {
             let words =
                 "internal error in the dashboard's reader; quit with q and restart, runs continue";
@@ -61,6 +66,8 @@ struct LabThread {
     watcher: RunWatcher,
     /// The device of launched runs.
     device: DeviceRequest,
+    /// Those of lab.toml.
+    experiments: Vec<Experiment>,
     messages: Sender<Message>,
 }
 
@@ -92,14 +99,17 @@ impl LabThread {
             }
             Effect::Launch { experiment, parent, queued } => {
                 let device = self.device.clone();
-                let options = LaunchOptions { device, parent, threads: None, queued };
+                let base = self.experiments.iter().find(|base| base.name == experiment.name);
+                let label =
+                    base.map(|base| changes_in_words(base, &experiment)).unwrap_or_default();
+                let options = LaunchOptions { device, label, parent, threads: None, queued };
                 let launched =
                     launch_resume_kill_worker::launch(&self.watcher.runs, &experiment, &options);
                 Some(Message::Launched(launched.map(|run| run.id()).map_err(with_causes)))
             }
             Effect::LaunchSeeds { arms, queued } => {
                 let device = self.device.clone();
-                let options = LaunchOptions { device, parent: None, threads: None, queued };
+                let options = LaunchOptions { device, queued, ..LaunchOptions::default() };
                 let runs = self.watcher.runs.clone();
                 self.in_background(move || Ok(enqueue(&runs, &arms, &options)), Message::Enqueued)
             }
@@ -152,6 +162,22 @@ impl LabThread {
                         compute(&runs, &arguments, &format!("making a preview of '{id}'"))
                     },
                     move |made| Message::OfRun(run, RunMessage::PreviewMade(made)),
+                );
+            }
+            RunEffect::Recompute(what) => {
+                let word: &str = what.into();
+                let (id, said, messages) = (dir.id(), run.clone(), self.messages.clone());
+                let tell = move |line: &str| {
+                    let notice = Notice::info(format!("{said}: {line}")).about(said.clone());
+                    // Nobody listens when the dashboard has been left.
+                    let _ = messages.send(Message::Notice(notice));
+                };
+                return self.in_background(
+                    move || {
+                        let name = format!("mosaic {word} {id}");
+                        compute_and_tell(&runs, &[word, &id], &name, tell)
+                    },
+                    move |done| Message::OfRun(run, RunMessage::Recomputed(what, done)),
                 );
             }
             RunEffect::Rename(to) => {
@@ -243,16 +269,36 @@ fn progress_words(command: &Command) -> &'static str {
 
 /// Runs a mosaic command in a process of its own, because the dashboard never computes. `what` names it in errors.
 fn compute(runs: &Path, arguments: &[&str], what: &str) -> Result<(), String> {
+    compute_and_tell(runs, arguments, what, |_| {})
+}
+
+/// [`compute`], with each line of the command's messages passed to `tell`.
+fn compute_and_tell(
+    runs: &Path,
+    arguments: &[&str],
+    what: &str,
+    tell: impl Fn(&str),
+) -> Result<(), String> {
     let failed = |error| format!("{what}: {error}");
     let program = this_program().map_err(failed)?;
     let mut work = Process::new(program);
     work.arg("--runs-dir").arg(runs).args(arguments);
-    let done = work.stdin(Stdio::null()).stdout(Stdio::null()).output().map_err(failed)?;
-    if done.status.success() {
+    work.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = work.spawn().map_err(failed)?;
+    let mut last = "it said nothing".to_owned();
+    for line in
+        child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n'))
+    {
+        let Ok(line) = line else { break };
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        if !line.is_empty() {
+            tell(&line);
+            last = line;
+        }
+    }
+    if child.wait().map_err(failed)?.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&done.stderr);
-    let last = words.lines().rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     Err(format!("{what}: {last}"))
 }
 

@@ -68,6 +68,11 @@ pub fn letter(index: usize) -> char {
     char::from(b'A' + (index % 26) as u8)
 }
 
+/// The letter of a noise level's curve: a small one, so that it is not taken for a run's or a machine's.
+pub fn level_letter(index: usize) -> char {
+    char::from(b'a' + (index % 26) as u8)
+}
+
 /// A part of the x axis: `2^-zoom` of it, ending `pan` half windows before its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {

@@ -19,6 +19,23 @@ const GREY: Color = Color::Rgb(128, 128, 128);
 /// The colours of curves.
 const CURVES: [Color; 7] = [SKY, GREEN, YELLOW, VERMILLION, PURPLE, ORANGE, BLUE];
 
+/// Ends of the colour ramp of noise levels, and two colours between them.
+const LEVELS: [[u8; 3]; 4] = [[140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]];
+
+/// What a curve's colour stands for. Noise levels have an order and therefore a ramp of colours of their own, so that they
+/// are not mistaken for runs or machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CurveColour {
+    OpenRun,
+    /// One of several runs, machines or heads.
+    Category(usize),
+    /// One of `n` noise levels, in the order of t.
+    Level {
+        index: usize,
+        n: usize,
+    },
+}
+
 /// How the lines of curves of one colour differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strokes {
@@ -32,6 +49,14 @@ impl Strokes {
     /// For the curve of this index: each kind of strokes has as many curves as there are colours.
     pub fn of_curve(index: usize) -> Self {
         [Self::Continuous, Self::Dashed, Self::Dotted][index / CURVES.len() % 3]
+    }
+
+    /// For a curve of this colour. Levels have no colour in common.
+    pub fn of(colour: CurveColour) -> Self {
+        match colour {
+            CurveColour::Category(index) => Self::of_curve(index),
+            CurveColour::OpenRun | CurveColour::Level { .. } => Self::Continuous,
+        }
     }
 
     /// Characters of a stroke and of the gap behind it; `None` for a continuous line.
@@ -131,9 +156,13 @@ impl Theme {
         self.colour(CURVES[index % CURVES.len()])
     }
 
-    /// For the curve of this index, or for the open run's.
-    pub fn curve_or_strong(self, index: Option<usize>) -> Style {
-        index.map_or_else(|| self.strong(), |index| self.curve(index))
+    /// For a curve whose colour stands for this.
+    pub fn curve_colour(self, colour: CurveColour) -> Style {
+        match colour {
+            CurveColour::OpenRun => self.strong(),
+            CurveColour::Category(index) => self.curve(index),
+            CurveColour::Level { index, n } => self.colour(level_colour(index, n)),
+        }
     }
 
     pub fn notice(self, level: NoticeLevel) -> Style {
@@ -157,6 +186,19 @@ impl Theme {
             _ => Style::new(),
         }
     }
+}
+
+/// The colour of a noise level on the ramp.
+fn level_colour(index: usize, n: usize) -> Color {
+    let last = LEVELS.len() - 1;
+    let place = last as f64 * index as f64 / n.saturating_sub(1).max(1) as f64;
+    let below = (place as usize).min(last - 1);
+    let share = (place - below as f64).clamp(0.0, 1.0);
+    let mixed = |channel: usize| {
+        let [from, to] = [below, below + 1].map(|at| f64::from(LEVELS[at][channel]));
+        (from + share * (to - from)).round() as u8
+    };
+    Color::Rgb(mixed(0), mixed(1), mixed(2))
 }
 
 /// Whether text of a colour has at least this contrast ratio on a light or dark background.
@@ -195,6 +237,11 @@ mod tests {
             let distinct: std::collections::HashSet<_> =
                 curves.iter().map(|style| style.fg).collect();
             assert_eq!(distinct.len(), 7);
+            let levels =
+                (0..10).map(|index| theme.curve_colour(CurveColour::Level { index, n: 10 }));
+            let levels: Vec<_> = levels.map(|style| style.fg).collect();
+            assert!(levels.iter().all(|level| !distinct.contains(level)));
+            assert_eq!(levels.iter().collect::<std::collections::HashSet<_>>().len(), 10);
         }
     }
 

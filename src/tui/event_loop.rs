@@ -70,7 +70,15 @@ pub fn run(
     let pending_answer = reader::spawn(decoder, messages.clone())?;
     restore_on_panic(pending_answer.clone());
     let left = terminal::show_screen()
-        .and_then(|()| carry_out_effects_thread::spawn(messages, received, runs, device))
+        .and_then(|()| {
+            carry_out_effects_thread::spawn(
+                messages,
+                received,
+                runs,
+                device,
+                app.experiments.clone(),
+            )
+        })
         .and_then(|()| Shell::new(app, orders, bell, pending_answer.clone())?.serve(&inbox));
     terminal::restore(&pending_answer);
     Ok(left?)

@@ -9,6 +9,7 @@ use super::tabs::{TABS, Tab, TabRow};
 #[strum(serialize_all = "kebab-case")]
 pub enum Action {
     Help,
+    Glossary,
     Palette,
     Filter,
     Order,
@@ -20,6 +21,8 @@ pub enum Action {
     Down,
     Left,
     Right,
+    PageUp,
+    PageDown,
     Launch,
     Edit,
     Pause,
@@ -27,6 +30,8 @@ pub enum Action {
     Kill,
     Resume,
     Take,
+    Compare,
+    Calibrate,
     Sample,
     SampleChosen,
     Describe,
@@ -67,6 +72,8 @@ impl Action {
                 | Self::Kill
                 | Self::Resume
                 | Self::Take
+                | Self::Compare
+                | Self::Calibrate
                 | Self::Sample
                 | Self::SampleChosen
                 | Self::Describe
@@ -125,11 +132,14 @@ pub const BINDINGS: &[Binding<Action>] = {
     use Action::*;
     &[
         letter("?", Help, "this list").footer("help"),
+        letter("G", Glossary, "what the words on the screen mean"),
         letter(":", Palette, "everything by name: actions, runs, experiments"),
         letter("n", Launch, "launch an experiment").footer("launch"),
         letter("p", Pause, "pause the run, or resume a paused or queued one").footer("pause"),
         letter("s", Sample, "make a preview now").footer("sample"),
         letter("S", SampleChosen, "make a preview of chosen seeds and sampling steps"),
+        letter("C", Compare, "compare the network with the machines again: a new report"),
+        letter("K", Calibrate, "calibrate the machines against the network again"),
         letter("x", Stop, "checkpoint and stop the run (asks first)").footer("stop"),
         letter("r", Resume, "resume the run (stopped, failed, lost or paused)").footer("resume"),
         letter("e", Edit, "edit the run's settings and launch them as a new run").footer("edit"),
@@ -155,6 +165,7 @@ pub const BINDINGS: &[Binding<Action>] = {
         tab_key(&TABS[3]),
         tab_key(&TABS[4]),
         tab_key(&TABS[5]),
+        tab_key(&TABS[6]),
         key(KeyCode::Up, Up, "Up", "previous run, setting or seed; older news"),
         letter("k", Up, "the same"),
         key(KeyCode::Down, Down, "Down", "next run, setting or seed; newer news"),
@@ -163,6 +174,8 @@ pub const BINDINGS: &[Binding<Action>] = {
         letter("h", Left, "the same"),
         key(KeyCode::Right, Right, "Right", "later columns of samples, later part of charts"),
         letter("l", Right, "the same"),
+        key(KeyCode::PageUp, PageUp, "PgUp", "ten runs, settings, seeds or lines back"),
+        key(KeyCode::PageDown, PageDown, "PgDn", "ten runs, settings, seeds or lines on"),
         letter("[", Older, "older preview"),
         letter("]", Newer, "newer preview"),
         letter("f", Follow, "follow the newest preview"),
@@ -183,7 +196,7 @@ pub const BINDINGS: &[Binding<Action>] = {
         letter("c", Crosshair, "charts: crosshair; Left, Right, H, L move it; again: differences"),
         letter("E", Export, "export the tab: figures as CSV, pictures as PNG, screen as text"),
         letter("b", Dots, "charts in braille, blocks or dots"),
-        letter("z", Expand, "the panel alone, or back to the overview"),
+        letter("z", Expand, "overview: the focused panel alone, or all panels again"),
         letter("i", Images, "next image protocol"),
         letter("M", Mouse, "mouse on or off"),
         letter("L", Log, "the worker's log"),

@@ -10,6 +10,7 @@ use crate::config::{Arm, Experiment};
 use crate::evaluation::calibration::Calibration;
 use crate::evaluation::inspect::Trace;
 use crate::evaluation::preview_request::PreviewRequest;
+use crate::evaluation::report::written_report::WrittenReport;
 use crate::evaluation::studies::enqueue_training_seeds::Enqueued;
 use crate::hardware::system_load::Reading;
 use crate::runs::control_messages::Command;
@@ -62,10 +63,14 @@ pub enum RunMessage {
     Calibration(Result<Option<Box<Calibration>>, String>),
     PreviewSteps(Vec<u64>),
     Preview(Result<Box<Preview>, String>),
+    /// The report of the run, when there is one and after a change.
+    Report(Result<Option<Box<WrittenReport>>, String>),
     /// The result of renaming the run: its new id.
     Renamed(Result<String, String>),
     /// The result of making a preview of a run without a worker.
     PreviewMade(Result<(), String>),
+    /// The result of a recomputation.
+    Recomputed(Recomputation, Result<(), String>),
     /// The end of the run's log, after a change.
     Log(Result<String, String>),
     /// The result of tracing a noise seed through the run's network and machines.
@@ -111,6 +116,14 @@ pub enum Effect {
     OnRun(String, RunEffect),
 }
 
+/// What is computed again of a finished run, by the subcommand of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum Recomputation {
+    Compare,
+    Calibrate,
+}
+
 /// Something to do with one run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunEffect {
@@ -119,6 +132,8 @@ pub enum RunEffect {
     /// Read the preview of this training step.
     LoadPreview(u64),
     LoadCalibration,
+    /// Compare or calibrate the run, which has no worker, by a process of its own.
+    Recompute(Recomputation),
     /// Make a preview; the run has no worker.
     MakePreview(PreviewRequest),
     /// Trace a noise seed through the newest network and the machines; unless `may_compute`, only a trace on disk is shown.

@@ -132,8 +132,8 @@ fn fitting<'a>(graphemes: impl Iterator<Item = &'a str>, width: usize) -> usize 
 /// A name in at most `width` columns. Its middle is cut, because its end tells it from other names.
 pub fn clipped_name(name: &str, width: usize) -> String {
     let name = &*console::line(name);
-    // Room for the suffix of a run's id; a part of the suffix would be useless.
-    let room = 7.min(width / 2);
+    // Its end says what tells it from others of its experiment: settings, and the time of launch.
+    let room = (3 * width / 5).max(7.min(width / 2));
     if name.width() <= width || room < 4 {
         return clipped(name, width);
     }
@@ -145,6 +145,38 @@ pub fn padded(text: &str, width: usize) -> String {
     let text = clipped(text, width);
     let blanks = width - text.width();
     text + &" ".repeat(blanks)
+}
+
+/// The text in lines of at most `width` columns, broken between words; a word that is longer is broken itself.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut word = word.to_owned();
+        loop {
+            let line = lines.last_mut().expect("there is a line from the start");
+            let gap = usize::from(!line.is_empty());
+            if columns(line) + gap + columns(&word) <= width {
+                *line += &" "[..gap];
+                *line += &word;
+                break;
+            }
+            if !line.is_empty() {
+                lines.push(String::new());
+                continue;
+            }
+            // Longer than a line: as many letters as fit, and at least one.
+            let least = word.graphemes(true).next().map_or(0, str::len);
+            let end = start(&word, width).len().max(least);
+            let rest = word.split_off(end);
+            *line = word;
+            if rest.is_empty() {
+                break;
+            }
+            lines.push(String::new());
+            word = rest;
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -175,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_long_name_keeps_its_end() {
-        assert_eq!(clipped_name("glyphs-attention-3lkaos", 18), "glyphs-att…-3lkaos");
+        assert_eq!(clipped_name("glyphs-attention-3lkaos", 18), "glyphs-…ion-3lkaos");
         assert_eq!(clipped_name("short", 18), "short");
         assert_eq!(clipped_name("glyphs-attention-3lkaos", 6), "glyph…");
     }
@@ -185,7 +217,7 @@ mod tests {
         assert_eq!(clipped("a\u{1b}]0;b", 20), "a\\u001b]0;b");
         assert_eq!(columns("\u{202e}"), 6);
         assert_eq!(padded("a\rb", 6), "a\\rb  ");
-        assert_eq!(clipped_name("\u{1b}[2Jglyphs-3lkaos", 18), "\\u001b[2Jg…-3lkaos");
+        assert_eq!(clipped_name("\u{1b}[2Jglyphs-3lkaos", 18), "\\u001b[…phs-3lkaos");
     }
 
     #[test]
@@ -224,5 +256,14 @@ mod tests {
             clipped(family, 3).starts_with("👨\u{200d}👩\u{200d}👧")
                 || !clipped(family, 3).contains('👨')
         );
+    }
+
+    #[test]
+    fn lines_are_broken_between_words_and_long_words_within() {
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
+        assert_eq!(wrapped("", 5), [""]);
+        assert_eq!(wrapped("\u{4e16}\u{754c} a", 1), ["\u{4e16}", "\u{754c}", "a"]);
+        assert_eq!(wrapped("a b", 0), ["a", "b"]);
     }
 }

@@ -9,7 +9,7 @@ use super::colour_theme::Theme;
 use super::event_loop::Left;
 use super::input::decoder::Decoder;
 use super::notifications::Bell;
-use super::pictures::Depth;
+use super::pictures::{Depth, Protocol};
 use super::state::{App, Notice, OpenRun};
 use super::terminal::Raw;
 use super::terminal_probe::Wish;
@@ -48,8 +48,12 @@ pub fn run(lab: Lab, run: Option<String>, read_only: bool) -> anyhow::Result<Lef
     app.display.protocol = found.protocol;
     app.display.protocols = found.available;
     app.display.cell_pixels = found.answers.cell;
+    let colours =
+        (found.protocol == Protocol::Blocks).then(|| app.display.depth.hint(settings.colours));
     if let Some(note) = found.note {
         app.notify(Notice::warning(note));
+    } else if let Some(hint) = colours.flatten().filter(|_| !no_colour && !is_built_in) {
+        app.notify(Notice::info(hint));
     }
     let lab = (RunsDir::new(settings.runs_dir), settings.device);
     event_loop::run(&mut app, lab, Bell::new(settings.notify), raw, decoder)

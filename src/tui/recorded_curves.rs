@@ -7,7 +7,7 @@ use strum::VariantArray;
 use super::curve_points::Series;
 use crate::analysis::confidence_intervals::quartiles;
 use crate::evaluation::calibration::{Calibration, StepSettings};
-use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics};
+use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics, Rates};
 
 /// A quantity that a chart can show, in the order in which a key cycles through them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, strum::VariantArray)]
@@ -85,7 +85,10 @@ impl Quantity {
             Correlation | SquaredCorrelation | Determination => {
                 "it comes with the first whole preview"
             }
-            JudgedRates => "it comes with previews of crafted sets, whose rule can be judged",
+            JudgedRates => {
+                "it comes with previews of crafted sets that judge at least 32 samples \
+                 (preview.seeds); the report has the final rates"
+            }
             EntropyByHead | Entropy => "it comes from networks with attention",
             PatchSide | Votes | ValueMixing | Temperature => {
                 "a finished run has it; 'mosaic calibrate RUN' makes it"
@@ -96,6 +99,11 @@ impl Quantity {
     /// Whether a run has one curve of it, so that runs can be drawn together.
     pub fn is_single(self) -> bool {
         matches!(self, Loss | GradientNorm | LearningRate | StepsPerSecond | ImagesPerSecond)
+    }
+
+    /// Whether its curves are noise levels, in the order of t.
+    pub fn is_by_level(self) -> bool {
+        matches!(self, LossByLevel | Excess | Entropy)
     }
 
     /// Whether it is noisy from step to step, and drawn raw and smoothed.
@@ -178,7 +186,7 @@ impl Curves {
             }
             EventBody::Preview(preview) => {
                 preview.figures.iter().for_each(|figure| self.agreement(step, figure));
-                for (name, rate) in preview.rates.iter().flat_map(|rates| rates.named()) {
+                for (name, rate) in preview.judged_rates().into_iter().flat_map(Rates::named) {
                     self.push(JudgedRates, &name.replace('_', " "), step, rate.value);
                 }
             }

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::messages_and_effects::{Message, RunMessage};
 use super::number_and_text_format::with_causes;
+use crate::evaluation::report::written_report::WrittenReport;
 use crate::hardware::system_load::Monitor;
 use crate::runs::alive_silent_or_lost::Health;
 use crate::runs::event_log::EventTail;
@@ -39,6 +41,8 @@ pub struct RunWatcher {
     listed: Vec<RunSummary>,
     /// The preview steps of the open run as sent last.
     steps: Vec<u64>,
+    /// When the open run's report was written, as read last; the inner `None` is that there is none.
+    report_time: Option<Option<SystemTime>>,
     /// Bytes of the open run's log when it was read last; the inner `None` is a log that could not be read.
     log_bytes: Option<Option<u64>>,
     /// Where the network of a run that was just opened comes from.
@@ -58,6 +62,7 @@ impl RunWatcher {
             tails: HashMap::new(),
             listed: Vec::new(),
             steps: Vec::new(),
+            report_time: None,
             log_bytes: None,
             origin: None,
             polls: 0,
@@ -104,6 +109,13 @@ impl RunWatcher {
                     RunMessage::Log(end_of(&path).map_err(failed)),
                 ));
             }
+            let folder = dir.report_path();
+            let time = fs::metadata(folder.join("report.json")).and_then(|data| data.modified());
+            if self.report_time.replace(time.as_ref().ok().copied()) != Some(time.ok()) {
+                let report = WrittenReport::read(&folder).map(|found| found.map(Box::new));
+                let report = RunMessage::Report(report.map_err(with_causes));
+                news.push(Message::OfRun(run.clone(), report));
+            }
             let steps: Vec<u64> = preview_files::list(&dir.previews_path())
                 .into_iter()
                 .map(|(step, _)| step)
@@ -133,6 +145,7 @@ impl RunWatcher {
         // The screen has nothing of it yet, even if its events were read as those of a marked run.
         self.tails.remove(&run);
         self.log_bytes = None;
+        self.report_time = None;
         self.steps.clear();
         self.watcher = None;
         let found = run_toml::read(&self.dir(&run).run_toml_path());

@@ -18,7 +18,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 use super::number_and_text_format::{clipped, number};
 use super::panels::footer::{footer, message, message_lines};
 use super::panels::header::header;
-use super::panels::{charts, inspector, log, popups, runs, samples, settings, system};
+use super::panels::{charts, inspector, log, popups, results, runs, samples, settings, system};
 use super::pictures::Placement;
 use super::pictures::placement::release;
 use super::state::focus_and_panes::focused_region;
@@ -110,12 +110,21 @@ impl Drawn {
 
 fn panels(app: &App, frame: &mut Frame, body: Rect, area: Rect, drawn: &mut Drawn) {
     let wide = area.width >= WIDE.0 && area.height >= WIDE.1;
-    match (app.screen.tab, wide && !app.screen.is_expanded) {
+    match (app.screen.tab, wide) {
+        (Tab::Overview, true) if app.screen.is_expanded => match app.screen.focus {
+            Pane::Charts => charts(app, frame, body, drawn),
+            Pane::Samples => samples(app, frame, body, drawn),
+            _ => runs_beside_facts(app, frame, body, drawn),
+        },
         (Tab::Overview, true) => overview(app, frame, body, drawn),
         (Tab::Overview, false) => runs(app, frame, body, 4, drawn),
         (Tab::Charts, _) => charts(app, frame, body, drawn),
         (Tab::Samples, _) => samples(app, frame, body, drawn),
         (Tab::System, _) => system::panel(app, frame, body),
+        (Tab::Results, _) => {
+            drawn.region(Pane::Results, body);
+            results::panel(app, frame, body);
+        }
         (Tab::Log, _) => {
             let [news, log] = log::places(body);
             drawn.region(Pane::News, news);
@@ -162,6 +171,15 @@ fn runs(app: &App, frame: &mut Frame, area: Rect, least: u16, drawn: &mut Drawn)
     let height = (app.runs.all.len() as u16 + 2).clamp(least, area.height / 2);
     let heights = [Constraint::Length(height), Constraint::Min(0)];
     let [list, facts] = Layout::vertical(heights).areas(area);
+    drawn.region(Pane::Runs, list);
+    runs::list(app, frame, list);
+    runs::facts(app, frame, facts);
+}
+
+/// Draws the list of runs, with more columns, beside the facts on the open run.
+fn runs_beside_facts(app: &App, frame: &mut Frame, area: Rect, drawn: &mut Drawn) {
+    let widths = [Constraint::Percentage(60), Constraint::Min(0)];
+    let [list, facts] = Layout::horizontal(widths).areas(area);
     drawn.region(Pane::Runs, list);
     runs::list(app, frame, list);
     runs::facts(app, frame, facts);

@@ -10,6 +10,7 @@ pub enum Tab {
     Settings,
     System,
     Log,
+    Results,
 }
 
 /// One tab as the header, the key table and the help list it.
@@ -27,13 +28,14 @@ const fn row(tab: Tab, key: &'static str, title: &'static str, help: &'static st
 }
 
 /// All tabs, in the order of the header and of the Tab key. The order is that of the enum.
-pub const TABS: [TabRow; 6] = [
+pub const TABS: [TabRow; 7] = [
     row(Tab::Overview, "1", "overview", "overview, or runs on a small screen"),
     row(Tab::Charts, "2", "charts", "charts"),
     row(Tab::Samples, "3", "samples", "samples"),
     row(Tab::Settings, "4", "settings", "settings"),
     row(Tab::System, "5", "system", "processors, memory, disk, GPUs"),
     row(Tab::Log, "6", "log", "news of the run, and its worker's log"),
+    row(Tab::Results, "7", "results", "the report: tables, verdict, files"),
 ];
 
 impl Tab {
@@ -59,6 +61,6 @@ mod tests {
     #[test]
     fn the_table_is_in_the_order_of_the_enum() {
         assert!(TABS.iter().enumerate().all(|(index, row)| row.tab as usize == index));
-        assert_eq!((Tab::Log.next(), Tab::Overview.previous()), (Tab::Overview, Tab::Log));
+        assert_eq!((Tab::Results.next(), Tab::Overview.previous()), (Tab::Overview, Tab::Results));
     }
 }

@@ -28,8 +28,9 @@ use crate::training::TrainingError;
 /// The attention probe has this minimum interval, and takes at most a tenth of the time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const PROBE_SHARE: u32 = 10;
-/// Step of the first preview, early enough that there is something to look at soon.
-const FIRST_PREVIEW_STEP: u64 = 25;
+/// Steps of previews before the first regular one: the network changes most at the beginning, and there is something to look
+/// at soon.
+const EARLY_PREVIEW_STEPS: [u64; 4] = [25, 100, 250, 500];
 /// The final loss is averaged over this many last steps; a single step's loss is mostly noise.
 const FINAL_LOSS_STEPS: usize = 100;
 
@@ -202,10 +203,8 @@ impl Loop<'_> {
         }
         let step = self.context.trainer.n_steps_done();
         self.board_step(step);
-        if self.preview_every > 0
-            && (step.is_multiple_of(self.preview_every)
-                || step == FIRST_PREVIEW_STEP.min(self.preview_every))
-        {
+        let is_early = step < self.preview_every && EARLY_PREVIEW_STEPS.contains(&step);
+        if self.preview_every > 0 && (is_early || step.is_multiple_of(self.preview_every)) {
             self.preview(self.own())?;
         }
         if step.is_multiple_of(self.context.experiment.training.checkpoint_every as u64) {

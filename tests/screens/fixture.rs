@@ -167,6 +167,11 @@ pub fn press(app: &mut App, code: KeyCode) -> Vec<Effect> {
     update(app, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
+/// Presses a letter with Ctrl.
+pub fn press_control(app: &mut App, letter: char) -> Vec<Effect> {
+    update(app, Message::Key(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL)))
+}
+
 pub fn screen(app: &App, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| drop(view(app, frame))).unwrap();

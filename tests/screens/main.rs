@@ -3,6 +3,7 @@
 mod charts;
 mod events;
 mod fixture;
+mod results;
 
 use mosaic_lab::config::lab_settings::ThemeChoice;
 use std::sync::Arc;
@@ -102,30 +103,33 @@ fn keys_are_for_one_panel_of_several_and_z_shows_it_alone() {
     let before = app.charts.window;
     press(&mut app, KeyCode::Left);
     assert_ne!(app.charts.window, before, "the charts move, not the samples");
-    press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.screen.tab, Tab::Charts);
-    seen(&mut app, 120, 36);
-    press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.screen.tab, Tab::Overview);
-    seen(&mut app, 120, 36);
+    // Each panel alone, on the same tab, and back.
+    let alone = |app: &mut App, title: &str, others: [&str; 2]| {
+        press(app, KeyCode::Char('z'));
+        seen(app, 120, 36);
+        let shown = screen(app, 120, 36);
+        assert!(shown.contains(title) && app.screen.tab == Tab::Overview, "{shown}");
+        assert!(others.iter().all(|other| !shown.contains(other)), "{shown}");
+        press(app, KeyCode::Char('z'));
+        seen(app, 120, 36);
+        assert!(others.iter().all(|other| screen(app, 120, 36).contains(other)));
+    };
+    alone(&mut app, " loss (m:", [" runs (2) ", " preview at step"]);
     press(&mut app, KeyCode::Tab);
-    assert!(title(&app).starts_with(" samples, step 1500"), "{}", title(&app));
+    assert!(title(&app).starts_with(" preview at step 1500"), "{}", title(&app));
     press(&mut app, KeyCode::Down);
     assert_eq!(app.cursors.first_seed, 1);
-    press(&mut app, KeyCode::Char('z'));
-    assert_eq!(app.screen.tab, Tab::Samples);
-    press(&mut app, KeyCode::Char('1'));
-    seen(&mut app, 120, 36);
+    alone(&mut app, " preview at step", [" runs (2) ", " loss (m:"]);
     press(&mut app, KeyCode::Tab);
+    alone(&mut app, " runs (2) ", [" preview at step", " loss (m:"]);
     press(&mut app, KeyCode::Char('z'));
-    assert!(
-        app.screen.is_expanded && app.screen.tab == Tab::Overview,
-        "round again: the runs alone"
-    );
     seen(&mut app, 120, 36);
+    insta::assert_snapshot!("runs-alone-120x36", screen(&app, 120, 36));
     assert_eq!(title(&app), "", "there is no choice");
     press(&mut app, KeyCode::BackTab);
-    assert_eq!(app.screen.tab, Tab::Log, "so the tab is turned");
+    assert_eq!(app.screen.tab, Tab::Results, "so the tab is turned");
+    press(&mut app, KeyCode::Char('z'));
+    assert!(app.notice.as_ref().unwrap().text.contains("1 shows the overview"));
 }
 
 #[test]
@@ -539,7 +543,8 @@ fn a_value_is_edited_in_its_middle() {
 fn letters_with_control_do_nothing_in_popups() {
     let held = |letter, modifiers| Message::Key(KeyEvent::new(KeyCode::Char(letter), modifiers));
     // Each opens a popup in which the letters below would launch, queue or stop, or be typed.
-    let lists = "nex?".chars().map(|opens| (opens, "nwyeqjk "));
+    // (In the form of settings, Ctrl-N asks whether to launch.)
+    let lists = "nex?".chars().map(|opens| (opens, &"nwyeqjk "[usize::from(opens == 'e')..]));
     let lines = "/:aRXDS".chars().map(|opens| (opens, "nqj "));
     for (opens, letters) in lists.chain(lines) {
         let mut app = watching();
@@ -690,6 +695,13 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
     let Some(Popup::Edit(form)) = &app.popup else { panic!("no form") };
     let keys: Vec<_> = form.experiment.entries().iter().map(|entry| entry.key).collect();
     let steps = keys.iter().position(|key| *key == "training.steps").unwrap();
+    // Letters search, and launch nothing.
+    "steps train".chars().for_each(|key| assert!(press(&mut app, KeyCode::Char(key)).is_empty()));
+    let Some(Popup::Edit(form)) = &app.popup else { panic!("no form") };
+    assert_eq!(form.listed()[0].key, "training.steps");
+    assert!(form.listed().len() < 12, "{}", form.listed().len());
+    insta::assert_snapshot!("search-80x24", screen(&app, 80, 24));
+    press(&mut app, KeyCode::Esc);
     (0..steps).for_each(|_| drop(press(&mut app, KeyCode::Down)));
     let clear = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
     press(&mut app, KeyCode::Enter);
@@ -701,7 +713,11 @@ fn a_bad_value_is_refused_in_the_form_and_a_good_one_is_launched() {
     update(&mut app, Message::Key(clear));
     "50".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
-    let effects = press(&mut app, KeyCode::Char('n'));
+    assert_eq!(press_control(&mut app, 'n'), [], "it asks first");
+    insta::assert_snapshot!("confirm-launch-80x24", screen(&app, 80, 24));
+    assert_eq!(press(&mut app, KeyCode::Char('x')), [], "any other key goes back");
+    press_control(&mut app, 'n');
+    let effects = press(&mut app, KeyCode::Enter);
     assert!(
         matches!(&effects[..], [Effect::Launch { experiment, parent: Some(parent), queued: false }]
         if experiment.training.steps == 50 && parent == RUN)
@@ -716,7 +732,8 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
     press(&mut app, KeyCode::Enter);
     "/nowhere/labels".chars().for_each(|letter| drop(press(&mut app, KeyCode::Char(letter))));
     press(&mut app, KeyCode::Enter);
-    assert_eq!(press(&mut app, KeyCode::Char('n')).len(), 1);
+    press_control(&mut app, 'n');
+    assert_eq!(press(&mut app, KeyCode::Char('y')).len(), 1);
     assert_eq!(app.popup, None);
     let problem = "dataset.labels: names '/nowhere/labels', which does not exist; paths start at the directory of the lab file";
     update(&mut app, Message::Launched(Err(problem.into())));
@@ -724,7 +741,8 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
     assert!(seen.contains("dataset.labels               /nowhere/labels"), "{seen}");
     assert!(seen.contains("which does not exist") && seen.contains("of the lab file"), "{seen}");
     // Whoever has opened something else meanwhile is told, and not interrupted.
-    press(&mut app, KeyCode::Char('n'));
+    press_control(&mut app, 'n');
+    press(&mut app, KeyCode::Enter);
     press(&mut app, KeyCode::Char('?'));
     update(&mut app, Message::Launched(Err(problem.into())));
     assert_eq!(app.popup, Some(Popup::Help { first: 0 }));
@@ -740,7 +758,7 @@ fn a_launch_that_fails_opens_its_form_again_with_what_was_typed() {
 #[test]
 fn tabs_and_the_way_out_are_on_every_screen_with_panels() {
     let mut app = watching();
-    for tab in 0..5_usize {
+    for tab in 0..7_usize {
         press(&mut app, KeyCode::Char(char::from(b'1' + tab as u8)));
         for width in [70, 80, 99, 100, 120, 140, 200] {
             let seen = screen(&app, width, 40);

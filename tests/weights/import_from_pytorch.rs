@@ -102,7 +102,8 @@ fn an_imported_run_says_where_it_came_from_and_works_like_a_finished_one() {
     );
     // A study of the same settings trains its own runs.
     let experiment = dir.experiment().unwrap();
-    let arm = Arm { experiment, base: "theirs".to_owned(), varied: Vec::new() };
+    let arm =
+        Arm { experiment, base: "theirs".to_owned(), label: String::new(), varied: Vec::new() };
     let found = study_runs::found(&RunsDir::new(lab.runs()), &arm);
     assert!(matches!(found, ArmState::Waiting), "{found:?}");
 }

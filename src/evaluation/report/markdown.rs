@@ -9,6 +9,7 @@ use super::machine_settings_caption;
 use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
+use crate::analysis::glossary::words_in;
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
@@ -45,7 +46,10 @@ pub fn page(report: &Report<'_>) -> String {
     text +=
         &format!("\n`samples.png`: the first {n_rows} seeds, a row each; columns: seed, network, ");
     let names: Vec<&str> = context.machines.iter().map(|machine| machine.name.as_str()).collect();
-    text + &format!("{}, then machine minus network in the same order.\n", names.join(", "))
+    text += &format!("{}, then machine minus network in the same order.\n", names.join(", "));
+    let terms: String =
+        words_in(&text).map(|(word, meaning)| format!("- **{word}**: {meaning}\n")).collect();
+    text + "\n## Words\n\n" + &terms
 }
 
 /// What was trained and which seeds were compared.

@@ -18,6 +18,7 @@ pub mod markdown;
 mod charts;
 pub mod report_samples;
 pub mod report_files;
+pub mod written_report;
 
 pub use report_figures::{NetworkMeasurements, Report, ReportContext};
 pub use report_samples::NetworkSamples;

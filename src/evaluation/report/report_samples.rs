@@ -1,8 +1,8 @@
 //! `samples.safetensors` of a report: the samples that its figures are of, so that runs can be compared with each other
 //! without sampling again.
 //!
-//! Tensors `network` and one per machine, `[n, C, H, W]`, single precision, values in [-1, 1]; sample i is of noise seed
-//! `first_seed + i`. The header holds `first_seed`, `noise_seed` and `sampling_steps` as decimal numbers.
+//! Tensors `noise`, `network` and one per machine, `[n, C, H, W]`, single precision, samples in [-1, 1]; sample i is of noise
+//! seed `first_seed + i`. The header holds `first_seed`, `noise_seed` and `sampling_steps` as decimal numbers.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,9 +15,13 @@ use crate::arrays::safetensors_file::{Array, TensorFile, to_bytes};
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::files::write_output;
 use crate::image::{ImageBatch, ImageShape};
+use crate::random::noise_seeds;
+use crate::runs::preview_files::NETWORK;
 
 /// Name of the file in a report's folder.
 const NAME: &str = "samples.safetensors";
+/// Name of the tensor with the noise that sampling started from.
+const NOISE: &str = "noise";
 
 /// The network's samples of a report and what they were made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,18 @@ pub struct NetworkSamples {
     pub noise_seed: u64,
     pub sampling_steps: usize,
     pub samples: ImageBatch,
+}
+
+/// The samples of the network and the machines from held-out noise seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportSamples {
+    pub first_seed: u64,
+    pub sampling_steps: usize,
+    /// The noise that sampling started from.
+    pub seeds: ImageBatch,
+    pub network: ImageBatch,
+    /// By name, in no particular order.
+    pub machines: Vec<(String, ImageBatch)>,
 }
 
 impl NetworkSamples {
@@ -43,23 +59,49 @@ impl NetworkSamples {
     /// Those in a report's folder; `None` if they are missing or cannot be read, as in reports of older versions.
     pub fn read(folder: &Path) -> Option<Self> {
         let bytes = std::fs::read(folder.join(NAME)).ok()?;
-        let file = TensorFile::parse(&bytes).ok()?;
+        Self::of_file(&TensorFile::parse(&bytes).ok()?)
+    }
+
+    fn of_file(file: &TensorFile<'_>) -> Option<Self> {
         let number = |key: &str| file.word(key).ok()?.parse::<u64>().ok();
-        let network = file.tensor("network").ok()?;
-        let &[_, channels, height, width] = network.shape() else { return None };
-        if network.dtype() != Dtype::F32 {
-            return None;
-        }
-        let (values, _) = network.data().as_chunks::<4>();
-        let values = values.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
-        let shape = ImageShape::of_file(channels, height, width)?;
         Some(Self {
             first_seed: number("first_seed")?,
             noise_seed: number("noise_seed")?,
             sampling_steps: usize::try_from(number("sampling_steps")?).ok()?,
-            samples: ImageBatch::new(shape, values),
+            samples: batch(file, NETWORK)?,
         })
     }
+}
+
+/// The samples of the network and of every machine in a report's folder, with their noise; `None` if they are missing or
+/// cannot be read.
+pub(super) fn read_all(folder: &Path) -> Option<ReportSamples> {
+    let bytes = std::fs::read(folder.join(NAME)).ok()?;
+    let file = TensorFile::parse(&bytes).ok()?;
+    let NetworkSamples { first_seed, noise_seed, sampling_steps, samples: network } =
+        NetworkSamples::of_file(&file)?;
+    let same =
+        |other: &ImageBatch| other.shape() == network.shape() && other.len() == network.len();
+    let names = file.names().filter(|name| !matches!(*name, NETWORK | NOISE));
+    let machines = names
+        .map(|name| Some((name.to_owned(), batch(&file, name).filter(same)?)))
+        .collect::<Option<Vec<_>>>()?;
+    // Reports of older versions do not hold it; it was always that of the noise seed.
+    let drawn = || noise_seeds(noise_seed, first_seed, network.len(), network.shape());
+    let seeds = batch(&file, NOISE).filter(same).unwrap_or_else(drawn);
+    Some(ReportSamples { first_seed, sampling_steps, seeds, network, machines })
+}
+
+/// The images of a tensor `[n, C, H, W]` in single precision.
+fn batch(file: &TensorFile<'_>, name: &str) -> Option<ImageBatch> {
+    let tensor = file.tensor(name).ok()?;
+    let &[_, channels, height, width] = tensor.shape() else { return None };
+    if tensor.dtype() != Dtype::F32 {
+        return None;
+    }
+    let (values, _) = tensor.data().as_chunks::<4>();
+    let values = values.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
+    Some(ImageBatch::new(ImageShape::of_file(channels, height, width)?, values))
 }
 
 /// Writes the samples of a report into its folder.
@@ -76,8 +118,8 @@ pub(super) fn write(report: &Report<'_>, folder: &Path) -> io::Result<()> {
         ("sampling_steps".to_owned(), of_network.sampling_steps.to_string()),
     ]);
     let machines = set.machines.iter().map(|(name, samples)| (name.as_str(), samples));
-    let arrays: Vec<Array> =
-        std::iter::once(("network", &set.network)).chain(machines).map(array).collect();
+    let both = [(NOISE, &set.seeds), (NETWORK, &set.network)];
+    let arrays: Vec<Array> = both.into_iter().chain(machines).map(array).collect();
     let bytes = to_bytes(&arrays, Some(header)).map_err(io::Error::other)?;
     Ok(write_output(&folder.join(NAME), &bytes)?)
 }

@@ -27,7 +27,8 @@ pub fn enqueue(runs: &RunsDir, arms: &[Arm], options: &LaunchOptions) -> Enqueue
             continue;
         }
         let queued = options.queued || !done.runs.is_empty();
-        match launch(runs, &arm.experiment, &LaunchOptions { queued, ..options.clone() }) {
+        let options = LaunchOptions { queued, label: arm.label.clone(), ..options.clone() };
+        match launch(runs, &arm.experiment, &options) {
             Ok(run) => done.runs.push(run.id()),
             Err(error) => {
                 done.problem = Some(format!("{:#}", anyhow::Error::new(error)));

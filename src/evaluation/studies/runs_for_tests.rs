@@ -21,7 +21,7 @@ pub fn run(settings: &[&str], r: &[(&str, &[f64])], consistent: [f64; 3]) -> Run
     let each =
         |(name, r): &(&str, &[f64])| ((*name).to_owned(), r.iter().map(|r| Some(*r)).collect());
     RunResults {
-        arm: Arm { experiment, base: "a".into(), varied: Vec::new() },
+        arm: Arm { experiment, base: "a".into(), label: String::new(), varied: Vec::new() },
         run: settings.join(" "),
         report: json!({ "rates": rates, "machine_rates": { "attention-similarity": rates } }),
         r: r.iter().map(each).collect(),

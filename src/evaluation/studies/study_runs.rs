@@ -120,7 +120,8 @@ pub fn found(runs: &RunsDir, arm: &Arm) -> ArmState {
 }
 
 fn begin(runs: &RunsDir, arm: &Arm, options: &LaunchOptions) -> ArmState {
-    match launch(runs, &arm.experiment, options) {
+    let options = LaunchOptions { label: arm.label.clone(), ..options.clone() };
+    match launch(runs, &arm.experiment, &options) {
         Ok(run) => ArmState::Working { run, status: None, since: Instant::now() },
         Err(error) => ArmState::Failed(format!("{:#}", anyhow::Error::new(error))),
     }

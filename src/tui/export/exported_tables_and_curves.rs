@@ -11,6 +11,7 @@ use crate::runs::preview_files::{NETWORK, Preview};
 use crate::runs::runs_dir::RunSummary;
 use crate::tui::recorded_curves::{Quantity, Recorded};
 use crate::tui::screenshot::Screenshot;
+use crate::tui::state::chart_curves::{ChartCurve, full_range};
 use crate::tui::state::open_run::News;
 use crate::tui::state::{App, Inspector, OpenRun, Pane, ScoredPreview};
 use crate::tui::tabs::Tab;
@@ -32,7 +33,7 @@ pub struct Export {
 /// What is written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    Charts(Vec<ExportedCurve>),
+    Charts(ExportedCharts),
     /// A preview, and rows of the figures of its samples.
     Samples(Box<Preview>, Vec<Vec<String>>),
     /// Rows, the head first; the picture is the screen.
@@ -51,8 +52,8 @@ impl Content {
             Self::Inside(trace, at) => {
                 table(&pixel_table::HEAD, pixel_table::rows(trace, *at).into_iter().map(Vec::from))
             }
-            Self::Charts(curves) => {
-                let rows = curves.iter().flat_map(|curve| {
+            Self::Charts(charts) => {
+                let rows = charts.curves.iter().flat_map(|curve| {
                     let (run, name) = (&curve.run, &curve.name);
                     let what = curve.quantity.slug();
                     curve.points.iter().map(move |(x, y)| {
@@ -66,27 +67,37 @@ impl Content {
     }
 }
 
+/// Every curve of the open run, those of the marked runs of the quantity shown, and the charts on the screen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportedCharts {
+    /// For the table.
+    pub curves: Vec<ExportedCurve>,
+    /// For the picture: the upper chart, then the lower one.
+    pub charts: Vec<ExportedChart>,
+}
+
 /// One curve with all of its points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportedCurve {
     pub run: String,
     pub quantity: Quantity,
     pub name: String,
-    /// Index of its colour and letter.
-    pub index: usize,
     pub points: Vec<(f64, f64)>,
-    /// How the picture shows it; `None` for curves that are in the table only.
-    pub drawn: Option<DrawnCurve>,
 }
 
-/// How the picture of an export shows a curve.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DrawnCurve {
-    /// Share of its past that the moving average keeps per point.
+/// One chart as the screen shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportedChart {
+    pub quantity: Quantity,
+    /// The run that all curves are of; `None` if each curve is named after its run.
+    pub run: Option<String>,
+    /// Share of its past that the moving average of a curve keeps per point.
     pub smoothing: f64,
     /// First and last x.
     pub range: [f64; 2],
     pub log_scale: bool,
+    /// Names and points of the curves.
+    pub curves: Vec<(String, Vec<(f64, f64)>)>,
 }
 
 /// The tab on screen as files; `None` if it has no content yet.
@@ -104,11 +115,15 @@ pub fn collect(app: &App) -> Option<Export> {
     let (run, stem, content, pane) = match app.screen.tab {
         Tab::Charts => {
             let stem = format!("charts-{}", app.charts.quantity.slug());
-            (run, stem, Content::Charts(exported_curves(app)), Some(Pane::Charts))
+            (run, stem, Content::Charts(exported_charts(app)), Some(Pane::Charts))
         }
         Tab::Samples => {
-            let scored = open?.preview.as_ref()?;
-            let stem = format!("samples-step-{}", scored.preview.step);
+            let open = open?;
+            let scored = open.shown_samples()?;
+            let stem = match open.shows_results() {
+                true => "samples-held-out".to_owned(),
+                false => format!("samples-step-{}", scored.preview.step),
+            };
             let rows = sample_table(scored);
             let content = Content::Samples(Box::new(scored.preview.clone()), rows);
             (run, stem, content, Some(Pane::Samples))
@@ -116,38 +131,60 @@ pub fn collect(app: &App) -> Option<Export> {
         Tab::Settings => (run, "settings".to_owned(), settings_table(app)?, Some(Pane::Settings)),
         Tab::Log => (run, "log".to_owned(), news_table(open?), None),
         Tab::System => (None, "mosaic-machine".to_owned(), machine_table(&app.readings), None),
+        Tab::Results => {
+            let report = open?.written_report()?;
+            let rows = report.agreement.iter().map(|found| {
+                let figures = [found.r, found.r2, found.cod].map(field);
+                std::iter::once(found.machine.clone()).chain(figures).collect()
+            });
+            let rows = table(&["machine", "r", "r2", "R2"], rows);
+            (run, "results".to_owned(), Content::Table(rows), Some(Pane::Results))
+        }
         Tab::Overview => (None, "mosaic-runs".to_owned(), runs_table(&app.runs.listed()), None),
     };
     Some(Export { run, stem, content, pane, screen })
 }
 
-/// All curves of the open run, and those of the marked runs that are drawn.
-fn exported_curves(app: &App) -> Vec<ExportedCurve> {
+fn exported_charts(app: &App) -> ExportedCharts {
     let quantity = app.charts.quantity;
-    let drawn = DrawnCurve {
-        smoothing: app.charts.smoothing_of(quantity),
-        range: app.visible_range(&app.chart_curves()),
-        log_scale: !app.charts.linear_scale && quantity.has_log_scale(),
-    };
-    let others = app.other_marked().map(|(number, run)| (number + 1, run));
-    let runs = app.open_run.iter().map(|run| (0, run)).chain(others);
-    let mut all = Vec::new();
-    for (number, run) in runs {
-        let is_exported = |recorded: &&Recorded| number == 0 || recorded.quantity == quantity;
-        for recorded in run.curves.all().iter().filter(is_exported) {
-            let place = run.curves.of(recorded.quantity).position(|o| o.name == recorded.name);
-            let is_drawn = recorded.quantity == quantity && (number == 0 || quantity.is_single());
-            all.push(ExportedCurve {
-                run: run.id.clone(),
-                quantity: recorded.quantity,
-                name: recorded.name.clone(),
-                index: number + place.unwrap_or(0),
-                points: recorded.series.to_vec(),
-                drawn: is_drawn.then_some(drawn),
-            });
-        }
+    let mut curves = Vec::new();
+    let others = app.other_marked().map(|(_, run)| (false, run));
+    for (is_open, run) in app.open_run.iter().map(|run| (true, run)).chain(others) {
+        let is_exported = |recorded: &&Recorded| is_open || recorded.quantity == quantity;
+        curves.extend(run.curves.all().iter().filter(is_exported).map(|recorded| ExportedCurve {
+            run: run.id.clone(),
+            quantity: recorded.quantity,
+            name: recorded.name.clone(),
+            points: recorded.series.to_vec(),
+        }));
     }
-    all
+    let charts = [quantity, app.lower_quantity()].map(|quantity| chart(app, quantity));
+    let charts = charts.into_iter().flatten().filter(|chart| !chart.curves.is_empty()).collect();
+    ExportedCharts { curves, charts }
+}
+
+/// The chart of a quantity as the screen shows it, if a run is open.
+fn chart(app: &App, quantity: Quantity) -> Option<ExportedChart> {
+    let open = app.open_run.as_ref()?;
+    let curves = app.curves_of(quantity);
+    let range = match quantity.is_calibrated() == app.charts.quantity.is_calibrated() {
+        true => app.visible_range(&curves),
+        false => full_range(&curves),
+    };
+    // The curve of a single run has no name.
+    let is_named = curves.iter().any(|curve| !curve.name.is_empty());
+    let name = |curve: &ChartCurve<'_>| match curve.name.as_str() {
+        "" => open.id.clone(),
+        name => name.to_owned(),
+    };
+    Some(ExportedChart {
+        quantity,
+        run: (is_named && !quantity.is_single()).then(|| open.id.clone()),
+        smoothing: app.charts.smoothing_of(quantity),
+        range,
+        log_scale: !app.charts.linear_scale && quantity.has_log_scale(),
+        curves: curves.iter().map(|curve| (name(curve), curve.series.to_vec())).collect(),
+    })
 }
 
 /// The settings of the open run and of the marked runs, a column per run.

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 
-use super::exported_tables_and_curves::{Content, Export, ExportedCurve};
+use super::exported_tables_and_curves::{Content, Export, ExportedChart, ExportedCharts};
 use crate::evaluation::inspect::pixel_picture_and_film::{film, sheet};
 use crate::evaluation::picture_text::write_labelled;
 use crate::evaluation::png_charts::{self, Marks, Panel};
@@ -15,7 +15,6 @@ use crate::files::write_atomically;
 use crate::image::contact_sheet;
 use crate::runs::preview_files::Preview;
 use crate::tui::curve_points::Series;
-use crate::tui::recorded_curves::Quantity;
 
 /// The directory for exports inside a run's directory.
 pub const EXPORTS_DIR: &str = "exports";
@@ -92,17 +91,11 @@ impl Export {
                 write_labelled(sheet, &[], path)?;
             }
             Content::Machine(_, percent) => png_charts::write(&[machine_panel(percent)], 1, path)?,
-            Content::Charts(curves) => {
-                let drawn = curves.iter().find(|curve| curve.drawn.is_some());
-                // The lower chart goes with the upper one.
-                let quantities =
-                    drawn.map(|curve| curve.quantity).into_iter().chain([Quantity::Entropy]);
-                let panels = quantities.map(|quantity| panel(curves, quantity));
-                let panels: Vec<Panel> = panels.filter(|panel| !panel.series.is_empty()).collect();
-                if panels.is_empty() {
+            Content::Charts(ExportedCharts { charts, .. }) => {
+                if charts.is_empty() {
                     return Ok(false);
                 }
-                png_charts::write(&panels, 2, path)?;
+                png_charts::write(&panels(charts), 2, path)?;
             }
         }
         Ok(true)
@@ -125,31 +118,35 @@ fn machine_panel(percent: &[[f64; 2]]) -> Panel {
     }
 }
 
-/// The curves of a quantity, as the charts draw them.
-fn panel(curves: &[ExportedCurve], quantity: Quantity) -> Panel {
-    let all = || curves.iter().filter(|curve| curve.quantity == quantity);
-    let is_log = all().any(|curve| curve.drawn.is_some_and(|drawn| drawn.log_scale));
-    let series = all().map(|curve| {
-        let ends = [curve.points.first(), curve.points.last()].map(|p| p.map_or(0.0, |p| p.0));
-        let (smoothing, range) =
-            curve.drawn.map_or((0.0, ends), |drawn| (drawn.smoothing, drawn.range));
-        let visible = Series::of(curve.points.clone()).visible(smoothing, range, PNG_COLUMNS);
-        let mut points = Vec::new();
+/// The charts of the screen. No two curves have the same colour, even in different charts.
+fn panels(charts: &[ExportedChart]) -> Vec<Panel> {
+    let mut colours = 0..;
+    charts.iter().map(|chart| panel(chart, &mut colours)).collect()
+}
+
+fn panel(chart: &ExportedChart, colours: &mut impl Iterator<Item = usize>) -> Panel {
+    let ExportedChart { quantity, smoothing, range, log_scale, .. } = *chart;
+    let series = chart.curves.iter().zip(colours).map(|((name, points), colour)| {
+        let visible = Series::of(points.clone()).visible(smoothing, range, PNG_COLUMNS);
+        let mut drawn = Vec::new();
         for piece in &visible.pieces {
-            points.extend(piece.iter().map(|(x, y)| (*x, if is_log { y.log10() } else { *y })));
-            points.push((f64::NAN, f64::NAN));
+            drawn.extend_from_slice(piece);
+            drawn.push((f64::NAN, f64::NAN));
         }
-        let name = match curve.name.as_str() {
-            "" => curve.run.clone(),
-            name => name.to_owned(),
-        };
-        png_charts::Series::new(&name, curve.index, points, Marks::Curve)
+        png_charts::Series::new(name, colour, drawn, Marks::Curve)
     });
-    let series = series.collect();
-    let name = quantity.name();
-    let title = if is_log { format!("log10 of {name}") } else { name.to_owned() };
+    let title = match &chart.run {
+        Some(run) => format!("{}: {run}", quantity.name()),
+        None => quantity.name().to_owned(),
+    };
     let x = if quantity.is_calibrated() { "t" } else { "training step" };
-    Panel { title, x: x.to_owned(), series, ..Panel::default() }
+    Panel {
+        title,
+        x: x.to_owned(),
+        series: series.collect(),
+        is_log: log_scale,
+        ..Panel::default()
+    }
 }
 
 /// Rows as CSV, with fields quoted where they must be (RFC 4180).
@@ -165,9 +162,10 @@ fn csv(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::event::{Event, EventBody, Metrics};
+    use crate::runs::event::{AgreementFigure, Event, EventBody, Metrics, PreviewSummary};
     use crate::runs::format_versions::RUN_FORMAT;
     use crate::tui::export::exported_tables_and_curves::collect;
+    use crate::tui::recorded_curves::Quantity;
     use crate::tui::screenshot::capture;
     use crate::tui::state::{App, OpenRun};
     use crate::tui::tabs::Tab;
@@ -214,6 +212,72 @@ mod tests {
         let picture = image::open(&paths[2]).unwrap().into_rgb8();
         assert!(picture.pixels().filter(|pixel| pixel.0 == [0, 114, 178]).count() > 200);
         assert_eq!(names(&export.write(&folder).unwrap())[0], "charts-loss-2.csv");
+    }
+
+    fn run(id: &str, machines: &[&str], r: f64) -> OpenRun {
+        let mut run = OpenRun::new(id.to_owned());
+        for step in [10, 20] {
+            let figure = |machine: &&str| AgreementFigure {
+                machine: (*machine).to_owned(),
+                r: vec![Some(r + machine.len() as f64 / 100.0); 2],
+                r_squared_cod: vec![None; 2],
+            };
+            let summary = PreviewSummary {
+                path: String::new(),
+                n_seeds: 2,
+                figures: machines.iter().map(figure).collect(),
+                rates: None,
+                seconds: 0.0,
+            };
+            let metrics = Metrics {
+                loss: Some(r),
+                grad_norm: None,
+                learning_rate: 0.1,
+                steps_per_s: 1.0,
+                images_per_s: 1.0,
+            };
+            for body in [EventBody::Preview(Box::new(summary)), EventBody::Metrics(metrics)] {
+                run.apply(Event { v: RUN_FORMAT, time_ms: 0, step, body });
+            }
+        }
+        run
+    }
+
+    #[test]
+    fn exported_charts_show_the_runs_and_machines_that_they_name() {
+        let mut app = app(0);
+        let (open, other) = (run("one", &["els", "wiener"], 0.5), run("two", &["ideal"], 0.1));
+        app.marked = vec![other, open.for_comparison()];
+        app.open_run = Some(open);
+        let charts = |app: &App| match collect(app).unwrap().content {
+            Content::Charts(found) => found.charts,
+            other => panic!("{other:?}"),
+        };
+        let curve = |name: &str, y: f64| (name.to_owned(), vec![(10.0, y), (20.0, y)]);
+        app.charts.quantity = Quantity::Correlation;
+        let found = charts(&app);
+        // Machines have one colour and letter each, so that the chart is of one run, which it names.
+        assert_eq!(found[0].run.as_deref(), Some("one"));
+        assert_eq!(found[0].curves, [curve("els", 0.53), curve("wiener", 0.56)]);
+        app.charts.quantity = Quantity::Loss;
+        let found = charts(&app);
+        assert_eq!(found[0].run, None);
+        assert_eq!(found[0].curves, [curve("one", 0.5), curve("two", 0.1)]);
+        // Of what is drawn, and of nothing else.
+        for quantity in [Quantity::Loss, Quantity::SquaredCorrelation, Quantity::Excess] {
+            app.charts.quantity = quantity;
+            for chart in charts(&app) {
+                let shown = app.curves_of(chart.quantity);
+                let shown: Vec<_> = shown.iter().map(|curve| curve.series.to_vec()).collect();
+                let points: Vec<_> = chart.curves.into_iter().map(|(_, points)| points).collect();
+                assert_eq!(points, shown);
+            }
+            let panels = panels(&charts(&app));
+            let colours = panels.iter().flat_map(|panel| &panel.series).map(|one| one.colour);
+            let colours: Vec<_> = colours.collect();
+            let distinct: std::collections::HashSet<_> = colours.iter().collect();
+            assert_eq!(distinct.len(), colours.len());
+        }
     }
 
     #[test]

@@ -15,12 +15,12 @@ use ratatui::widgets::{Block, Paragraph, Wrap};
 use super::{crosshair_readings, entropy_map};
 use crate::diffusion::Schedule;
 use crate::runs::event::{AttentionAtLevel, AttentionMetrics};
-use crate::tui::chart_arithmetic::{bounds, letter};
-use crate::tui::colour_theme::Strokes;
+use crate::tui::chart_arithmetic::bounds;
+use crate::tui::colour_theme::{CurveColour, Strokes};
 use crate::tui::curve_points::VisibleCurve;
 use crate::tui::number_and_text_format::number;
-use crate::tui::recorded_curves::{Quantity, Recorded};
-use crate::tui::state::chart_curves::full_range;
+use crate::tui::recorded_curves::Quantity;
+use crate::tui::state::chart_curves::{ChartCurve, full_range};
 use crate::tui::state::{App, OpenRun};
 use crate::tui::tabs::Tab;
 use crate::tui::terminal_plot::{Curve, Plot};
@@ -50,14 +50,10 @@ pub fn charts(app: &App, frame: &mut Frame, area: Rect) {
     if below.height < 3 {
         return;
     }
-    let is_without = open.experiment.as_ref().is_some_and(|e| e.network.attention.is_none());
-    match (is_without, app.charts.entropy_map && !open.attention.is_empty()) {
-        (true, _) if app.charts.quantity == Quantity::SquaredCorrelation => {
-            quantity(app, open, Quantity::Loss, frame, below);
-        }
-        (true, _) => quantity(app, open, Quantity::SquaredCorrelation, frame, below),
-        (false, true) => entropy_map::entropy(app, open, frame, below),
-        (false, false) => entropy(app, open, frame, below),
+    match (app.lower_quantity(), app.charts.entropy_map && !open.attention.is_empty()) {
+        (Quantity::Entropy, true) => entropy_map::entropy(app, open, frame, below),
+        (Quantity::Entropy, false) => entropy(app, open, frame, below),
+        (lower, _) => quantity(app, open, lower, frame, below),
     }
 }
 
@@ -92,15 +88,15 @@ fn quantity(app: &App, open: &OpenRun, quantity: Quantity, frame: &mut Frame, ar
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
     let mut curves = floors(app, open, quantity, x);
     for curve in &chart_curves {
-        if curve.colour.is_none() && smoothing > 0.0 {
+        if curve.colour == CurveColour::OpenRun && smoothing > 0.0 {
             let visible = curve.series.visible(0.0, x, n_columns);
             curves.push(Curve::faint("", app.theme, visible));
         }
         curves.push(Curve {
             name: curve.name.clone(),
             letter: curve.letter,
-            style: app.theme.curve_or_strong(curve.colour),
-            strokes: curve.colour.map_or(Strokes::Continuous, Strokes::of_curve),
+            style: app.theme.curve_colour(curve.colour),
+            strokes: Strokes::of(curve.colour),
             is_faint: false,
             visible: curve.series.visible(smoothing, x, n_columns),
         });
@@ -146,7 +142,7 @@ fn floors(app: &App, open: &OpenRun, quantity: Quantity, x: [f64; 2]) -> Vec<Cur
         let name = if n_ranges == 1 { format!("floor ({name})") } else { String::new() };
         let mut curve = Curve::faint(&name, app.theme, visible);
         if n_ranges > 1 {
-            curve.style = app.theme.curve(range);
+            curve.style = app.theme.curve_colour(CurveColour::Level { index: range, n: n_ranges });
         }
         Some(curve)
     };
@@ -193,15 +189,15 @@ fn entropy(app: &App, open: &OpenRun, frame: &mut Frame, area: Rect) {
         if app.charts.quantity.is_calibrated() { Default::default() } else { app.charts.window };
     let x = window.of(bounds(ends.into_iter().flatten().map(|point| point.0), 0.0));
     let n_columns = DOTS_PER_CELL * usize::from(area.width);
-    let level = |(index, recorded): (usize, &Recorded)| Curve {
-        name: recorded.name.clone(),
-        letter: Some(letter(index)),
-        style: app.theme.curve(index),
-        strokes: Strokes::of_curve(index),
+    let level = |curve: ChartCurve<'_>| Curve {
+        visible: curve.series.visible(0.0, x, n_columns),
+        letter: curve.letter,
+        style: app.theme.curve_colour(curve.colour),
+        strokes: Strokes::of(curve.colour),
         is_faint: false,
-        visible: recorded.series.visible(0.0, x, n_columns),
+        name: curve.name,
     };
-    let mut curves: Vec<Curve> = open.curves.of(Quantity::Entropy).enumerate().map(level).collect();
+    let mut curves: Vec<Curve> = app.curves_of(Quantity::Entropy).into_iter().map(level).collect();
     let most = (last.n_pixels as f64).ln();
     let pieces = vec![x.map(|step| (step, most)).to_vec()];
     let visible = Arc::new(VisibleCurve { pieces, broken: Vec::new() });

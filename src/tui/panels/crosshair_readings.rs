@@ -54,7 +54,7 @@ fn head(readings: &[CurveReading<'_>]) -> String {
 }
 
 fn line(app: &App, crosshair: Crosshair, reading: &CurveReading<'_>) -> Line<'static> {
-    let style = app.theme.curve_or_strong(reading.curve.colour);
+    let style = app.theme.curve_colour(reading.curve.colour);
     let letter = reading.curve.letter.unwrap_or('─');
     let name = match reading.curve.name.as_str() {
         "" => app.charts.quantity.name(),

@@ -105,17 +105,20 @@ fn popup_keys(popup: &Popup) -> Option<&'static str> {
     Some(match popup {
         Popup::Filter => return None,
         Popup::Palette { .. } => "Up, Down choose   Tab completes   Enter does it   Esc closes",
+        Popup::Glossary { .. } => "Up, Down, Space scroll   any other key closes",
         Popup::Help { .. } => "Up, Down, Space scroll   any other key closes",
         Popup::Launch(form) if form.is_typing => "Enter takes the seeds   Esc: a single run",
         Popup::Launch(_) => {
             "Up, Down   Enter starts   w queues   s training seeds   e edits   Esc closes"
         }
         Popup::ConfirmStop { .. } => "y, Enter stop it   any other key does not",
+        Popup::ConfirmResume { .. } => "y, Enter lets it go on   any other key does not",
+        Popup::Edit(form) if form.is_confirming => "y, Enter launch   w queue   any other key back",
         Popup::Edit(form) if form.typing.is_some() => {
             "Enter takes the value   arrows move   Ctrl-U empties   Esc leaves it"
         }
         Popup::Edit(_) => {
-            "Up, Down choose   Enter edits   n launches a new run   w queues it   Esc closes"
+            "letters search   Up, Down choose   Enter edits   Ctrl-N launches   Esc closes"
         }
         Popup::Fields(_) => "Tab next field   Ctrl-U empties it   Enter does it   Esc closes",
     })

@@ -11,5 +11,6 @@ pub mod samples;
 pub mod inspector;
 pub mod settings;
 pub mod log;
+pub mod results;
 pub mod system;
 pub mod popups;

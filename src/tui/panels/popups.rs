@@ -6,10 +6,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::settings::{self, WORDS};
+use crate::analysis::glossary::GLOSSARY;
 use crate::console;
 use crate::tui::command_palette::matching;
 use crate::tui::key_table::{BINDINGS, INSPECTOR_BINDINGS};
-use crate::tui::number_and_text_format::{clipped, padded};
+use crate::tui::number_and_text_format::{clipped, padded, wrapped};
 use crate::tui::state::{App, EditForm, FieldsForm, LaunchForm, Popup};
 use crate::tui::text_field::TextField;
 
@@ -56,6 +57,7 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
         Popup::Filter => {}
         Popup::Palette { typed, cursor } => everything(app, frame, area, typed, *cursor),
         Popup::Help { first } => help(app, frame, area, *first),
+        Popup::Glossary { first } => glossary(app, frame, area, *first),
         Popup::Launch(form) => launch(app, frame, area, form),
         Popup::ConfirmStop { run } => {
             let text = format!(
@@ -64,7 +66,21 @@ pub fn popup(app: &App, popup: &Popup, frame: &mut Frame, area: Rect) {
             let words = Paragraph::new(text).wrap(Wrap { trim: false });
             put(frame, place(area, 64, 9), " stop ", words);
         }
-        Popup::Edit(form) => edit(app, frame, area, form),
+        Popup::ConfirmResume { run, others } => {
+            let (n, first) = (others.len(), &others[0]);
+            let more = if n > 1 { format!(" and {} more", n - 1) } else { String::new() };
+            let text = format!(
+                "Let {run} go on now?\n\n{first}{more} trains as well; at once, each is slower.\n\n y  yes    any other key  no"
+            );
+            let words = Paragraph::new(text).wrap(Wrap { trim: false });
+            put(frame, place(area, 64, 9), " go on ", words);
+        }
+        Popup::Edit(form) => {
+            edit(app, frame, area, form);
+            if form.is_confirming {
+                confirm_launch(frame, area, form);
+            }
+        }
         Popup::Fields(form) => fields(app, frame, area, form),
     }
 }
@@ -100,6 +116,30 @@ fn help(app: &App, frame: &mut Frame, area: Rect, first: usize) {
     };
     let lines: Vec<Line> = rows.iter().skip(first).take(n_rows).map(line).collect();
     put(frame, area, " keys ", Paragraph::new(lines));
+}
+
+/// Columns of a word in the glossary; longer ones take several lines.
+const WORD: usize = 16;
+
+fn glossary(app: &App, frame: &mut Frame, area: Rect, first: usize) {
+    let area = place(area, 100, area.height.saturating_sub(2));
+    let room = usize::from(area.width).saturating_sub(WORD + 5);
+    let mut lines = Vec::new();
+    for (word, meaning) in GLOSSARY {
+        let (words, meaning) = (wrapped(word, WORD), wrapped(&meaning.replace('`', ""), room));
+        for index in 0..words.len().max(meaning.len()) {
+            let word = words.get(index).map_or("", String::as_str);
+            let meaning = meaning.get(index).map_or("", String::as_str).to_owned();
+            lines.push(Line::from(vec![
+                Span::styled(format!(" {} ", padded(word, WORD)), app.theme.strong()),
+                Span::raw(meaning),
+            ]));
+        }
+    }
+    let n_rows = usize::from(area.height.saturating_sub(2));
+    let first = first.min(lines.len().saturating_sub(n_rows));
+    let shown: Vec<Line> = lines.into_iter().skip(first).take(n_rows).collect();
+    put(frame, area, " words on the screen ", Paragraph::new(shown));
 }
 
 fn everything(app: &App, frame: &mut Frame, area: Rect, typed: &TextField, cursor: usize) {
@@ -173,32 +213,35 @@ fn training_seeds(app: &App, form: &LaunchForm, width: usize) -> Line<'static> {
 
 fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
     let area = place(area, 100, area.height.saturating_sub(2));
-    let entries = form.experiment.entries();
-    let rows = usize::from(area.height.saturating_sub(3 + WORDS)).max(1);
+    let entries = form.listed();
+    let rows = usize::from(area.height.saturating_sub(4 + WORDS)).max(1);
     let room = usize::from(area.width).saturating_sub(33);
     let first = (form.cursor + 1).saturating_sub(rows);
-    let lines: Vec<Line> = entries
-        .iter()
-        .enumerate()
-        .skip(first)
-        .take(rows)
-        .map(|(index, entry)| {
-            let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
-            let key = Span::raw(format!(" {:<28} ", clipped(entry.key, 28)));
-            let line = match &form.typing {
-                Some(text) if index == form.cursor => {
-                    let selected = style.patch(app.theme.selected());
-                    let spans = text.spans(room, selected).into_iter();
-                    Line::from_iter(std::iter::once(key.patch_style(selected)).chain(spans))
-                }
-                _ => Line::from(vec![key, Span::styled(clipped(&entry.value, room), style)]),
-            };
-            match index == form.cursor && form.typing.is_none() {
-                true => line.style(app.theme.selected()),
-                false => line,
+    let mut search = vec![Span::styled(" search: ", app.theme.faint())];
+    if form.typing.is_none() {
+        search.extend(
+            form.search.spans(usize::from(area.width).saturating_sub(12), app.theme.strong()),
+        );
+    } else {
+        search.push(Span::raw(form.search.text().to_owned()));
+    }
+    let settings = entries.iter().enumerate().skip(first).take(rows).map(|(index, entry)| {
+        let style = if entry.is_default { app.theme.faint() } else { app.theme.strong() };
+        let key = Span::raw(format!(" {:<28} ", clipped(entry.key, 28)));
+        let line = match &form.typing {
+            Some(text) if index == form.cursor => {
+                let selected = style.patch(app.theme.selected());
+                let spans = text.spans(room, selected).into_iter();
+                Line::from_iter(std::iter::once(key.patch_style(selected)).chain(spans))
             }
-        })
-        .collect();
+            _ => Line::from(vec![key, Span::styled(clipped(&entry.value, room), style)]),
+        };
+        match index == form.cursor && form.typing.is_none() {
+            true => line.style(app.theme.selected()),
+            false => line,
+        }
+    });
+    let lines: Vec<Line> = std::iter::once(Line::from(search)).chain(settings).collect();
     let title = match form.parent.as_str() {
         "" => format!(" a new run of {} ", form.experiment.name),
         parent => format!(" a new run with the settings of {} ", console::line(parent)),
@@ -207,12 +250,33 @@ fn edit(app: &App, frame: &mut Frame, area: Rect, form: &EditForm) {
     let words = match (&form.error, entries.get(form.cursor)) {
         (Some(error), _) => Line::styled(console::line(error).into_owned(), app.theme.bad()),
         (None, Some(entry)) => settings::explained(app, entry),
-        (None, None) => Line::raw(""),
+        (None, None) => Line::styled("no setting has these words", app.theme.faint()),
     };
     let inside = area.inner(Margin::new(2, 1));
     let height = WORDS.min(inside.height);
     let below = Rect { y: inside.bottom() - height, height, ..inside };
     frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), below);
+}
+
+/// Asks whether the edited run is to be launched, and lists what was changed.
+fn confirm_launch(frame: &mut Frame, area: Rect, form: &EditForm) {
+    let changes = form.changes();
+    let mut lines = vec![match changes.len() {
+        0 => Line::raw(" No setting is changed:"),
+        1 => Line::raw(" One setting is changed:"),
+        n => Line::raw(format!(" {n} settings are changed:")),
+    }];
+    let shown = changes.iter().take(usize::from(area.height.saturating_sub(8)));
+    lines.extend(shown.map(|(key, old, new)| {
+        Line::raw(format!("   {key}: {} instead of {}", clipped(new, 24), clipped(old, 24)))
+    }));
+    lines.extend([
+        Line::raw(""),
+        Line::raw(" y  launch    w  launch when no other run is at work    any other key  back"),
+    ]);
+    let title = format!(" launch {}? ", form.experiment.name);
+    let area = place(area, 80, lines.len() as u16 + 2);
+    put(frame, area, &title, Paragraph::new(lines));
 }
 
 fn fields(app: &App, frame: &mut Frame, area: Rect, form: &FieldsForm) {

@@ -5,11 +5,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
+use crate::analysis::agreement::Agreement;
 use crate::analysis::confidence_intervals::quartiles;
 use crate::config::enum_settings::ArchitectureKind;
 use crate::console;
+use crate::evaluation::report::written_report::{MachineAgreement, WrittenReport};
 use crate::runs::alive_silent_or_lost::Health;
-use crate::runs::event::{Rate, Rates};
+use crate::runs::event::{RATES_MIN, Rate, Rates};
 use crate::runs::listed_run_state::ListedState;
 use crate::runs::run_toml::Origin;
 use crate::runs::runs_dir::RunSummary;
@@ -23,16 +25,22 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
     let rows = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
     let first = first_row(app, rows);
+    let has_columns = width >= COLUMNS_FROM;
     let line = |(index, run): (usize, &RunSummary)| {
         let state = run.listed_state();
-        let share = run.status.as_ref().filter(|s| !s.state.is_over()).map_or(String::new(), |s| {
+        let figures = if has_columns { figures(run) } else { String::new() };
+        let moving = run.status.as_ref().filter(|s| !has_columns && !s.state.is_over());
+        let share = moving.map_or(String::new(), |s| {
             format!(" {:.0}%", 100.0 * s.step as f64 / s.steps.max(1) as f64)
         });
         let tags: String = run.about.tags.iter().map(|tag| format!(" #{tag}")).collect();
         // The name takes at least half of the room; tags take the rest.
         let room = width.saturating_sub(4 + usize::from(!app.marked.is_empty()) + share.len());
+        let room = room.saturating_sub(figures.len());
         let name = clipped_name(&run.id, room.saturating_sub(columns(&tags)).max(room / 2));
         let tags = clipped(&tags, room.saturating_sub(columns(&name)));
+        let filling =
+            if has_columns { room.saturating_sub(columns(&name) + columns(&tags)) } else { 0 };
         // The letter and colour of its curve.
         let marked = match app.marked.iter().position(|marked| marked.id == run.id) {
             Some(number) => Span::styled(letter(number).to_string(), app.theme.curve(number + 1)),
@@ -45,6 +53,8 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
             Span::raw(name),
             Span::styled(share, app.theme.faint()),
             Span::styled(tags, app.theme.good()),
+            Span::raw(" ".repeat(filling)),
+            Span::styled(figures, app.theme.faint()),
         ]);
         if Some(index) == app.open_index() { line.style(app.theme.selected()) } else { line }
     };
@@ -56,6 +66,18 @@ pub fn list(app: &App, frame: &mut Frame, area: Rect) {
         filter => format!(" runs /{filter} ({n} of {}) ", app.runs.all.len()),
     };
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+}
+
+/// Smallest width of the list at which it has columns of figures.
+const COLUMNS_FROM: usize = 70;
+
+/// State, step and loss of a run, in columns.
+fn figures(run: &RunSummary) -> String {
+    let status = run.status.as_ref();
+    let step =
+        status.map_or_else(String::new, |status| format!("{}/{}", status.step, status.steps));
+    let loss = status.and_then(|status| status.loss).map_or_else(String::new, number);
+    format!("  {:<9} {step:>15} {loss:>9}", run.listed_state().word())
 }
 
 /// Index of the first run on screen, such that the open run is among `rows` of them.
@@ -96,11 +118,15 @@ pub fn facts(app: &App, frame: &mut Frame, area: Rect) {
     settings(open, pace(app), usize::from(left.width), &mut what);
     agreement(app, open, usize::from(left.width), &mut what);
     let mut found = Vec::new();
-    if let Some((step, Some(rates))) =
-        open.preview_summaries.last().map(|(step, summary)| (step, summary.rates.as_ref()))
-    {
-        found.push(heading(app, format!("judged at step {step}, n={}", rates.n_samples)));
-        found.extend(rate_lines(rates));
+    match open.written_report() {
+        Some(report) => result_rates(app, report, &mut found),
+        None => {
+            let last = open.preview_summaries.last();
+            if let Some((step, Some(rates))) = last.map(|(step, one)| (step, one.judged_rates())) {
+                found.push(heading(app, format!("judged at step {step}, n={}", rates.n_samples)));
+                found.extend(rate_lines(rates));
+            }
+        }
     }
     notices(app, open, &mut found);
     let text = |lines| Paragraph::new::<Vec<Line>>(lines).wrap(Wrap { trim: false });
@@ -182,17 +208,33 @@ fn listed(name: &str, values: &[usize]) -> String {
     format!("{name} {}", values.join(" "))
 }
 
-/// Adds the median r^2 and R^2 of each machine with the network.
+/// Adds the median r, r^2 and R^2 of each machine with the network: those of the report, or of the newest preview.
 fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'static>>) {
-    let Some(shown) = &open.preview else { return };
-    lines.push(heading(app, format!("  r^2   R^2, step {}", shown.preview.step)));
-    for ((name, _), found) in shown.preview.machines.iter().zip(&shown.agreement) {
-        let median = |values: Vec<f64>| {
-            quartiles(&values).map_or("    -".into(), |q| format!("{:5.2}", q.median))
-        };
-        let squares = median(found.iter().filter_map(|a| a.r_squared).collect());
-        let cods = median(found.iter().filter_map(|a| a.cod).collect());
-        let figures = format!("{squares} {cods} ");
+    let rows: Vec<(&str, [Option<f64>; 3])> = match (open.written_report(), &open.preview) {
+        (Some(report), _) => {
+            lines.push(heading(app, format!("results, {} seeds", report.n_seeds)));
+            let row = |found: &'_ MachineAgreement| [found.r, found.r2, found.cod];
+            report.agreement.iter().map(|found| (found.machine.as_str(), row(found))).collect()
+        }
+        (None, Some(shown)) => {
+            let n = shown.preview.seeds.len();
+            lines.push(heading(app, format!("preview, {n} seeds, step {}", shown.preview.step)));
+            let median = |values: Vec<f64>| quartiles(&values).map(|found| found.median);
+            let row = |found: &[Agreement]| {
+                let of = |figure: fn(&Agreement) -> Option<f64>| {
+                    median(found.iter().filter_map(figure).collect())
+                };
+                [of(|a| a.r), of(|a| a.r_squared), of(|a| a.cod)]
+            };
+            let machines = shown.preview.machines.iter().zip(&shown.agreement);
+            machines.map(|((name, _), found)| (name.as_str(), row(found))).collect()
+        }
+        (None, None) => return,
+    };
+    lines.push(Line::styled("    r   r^2   R^2", app.theme.faint()));
+    for (name, figures) in rows {
+        let figure = |value: Option<f64>| value.map_or("    -".into(), |v| format!("{v:5.2}"));
+        let figures = figures.map(figure).join(" ") + " ";
         let room = width.saturating_sub(figures.len());
         // If there is little room, the common prefix is left out first.
         let short = name.strip_prefix("attention-").filter(|_| columns(name) > room);
@@ -200,20 +242,36 @@ fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'stat
     }
 }
 
+/// Adds whether the network is trained enough, and the network's judged rates, of the report.
+fn result_rates(app: &App, report: &WrittenReport, lines: &mut Vec<Line<'static>>) {
+    if let Some((floor, word)) = &report.convergence {
+        lines.push(heading(app, format!("{word} (floor: {floor})")));
+    }
+    if let Some((n, rates)) = report.rates.as_ref().filter(|(n, _)| *n >= RATES_MIN) {
+        lines.push(heading(app, format!("its samples, n={n}")));
+        let shown = rates.iter().filter(|(name, _)| name != "consistent_of_valid");
+        lines.extend(shown.map(|(name, [value, low, high])| {
+            rate_line(name, Rate { value: *value, low: *low, high: *high })
+        }));
+    }
+    lines.push(Line::styled("7: the whole report", app.theme.faint()));
+}
+
 /// A line per judged rate: name, value and confidence interval.
-pub fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
-    let line = |(name, rate): (&str, Rate)| {
-        let Rate { value, low, high } = rate;
-        Line::raw(format!(
-            "{:<11}{:3.0}% [{:.0}-{:.0}]",
-            name.replace('_', " "),
-            100.0 * value,
-            100.0 * low,
-            100.0 * high.min(1.0)
-        ))
-    };
+fn rate_lines(rates: &Rates) -> Vec<Line<'static>> {
     // The rate left out is in the report.
-    rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid").map(line).collect()
+    let shown = rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid");
+    shown.map(|(name, rate)| rate_line(name, rate)).collect()
+}
+
+fn rate_line(name: &str, Rate { value, low, high }: Rate) -> Line<'static> {
+    Line::raw(format!(
+        "{:<10}{:4.0}% {:.0}-{:.0}",
+        name.replace('_', " "),
+        100.0 * value,
+        100.0 * low,
+        100.0 * high.min(1.0)
+    ))
 }
 
 /// Adds the latest news.

@@ -11,8 +11,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph};
 
 use super::picture_row::{self, Picture};
-use super::runs::rate_lines;
 use crate::image::grid;
+use crate::runs::event::{PreviewSummary, Rate};
 use crate::runs::preview_files::{Label, NETWORK};
 use crate::tui::number_and_text_format::{clipped, columns, padded};
 use crate::tui::pictures::Placement;
@@ -45,21 +45,27 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
         frame.render_widget(Block::bordered().title(" samples "), area);
         return Vec::new();
     };
-    let Some(scored) = &open.preview else {
-        let words = Paragraph::new("no preview yet; s makes one").style(app.theme.faint());
+    let Some(scored) = open.shown_samples() else {
+        let words = Paragraph::new("no samples yet; s makes a preview").style(app.theme.faint());
         frame.render_widget(words.block(Block::bordered().title(" samples ")), area);
         return Vec::new();
     };
     let block = Block::bordered().title(title(open, scored, area.width));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let summary =
-        open.preview_summary(scored.preview.step).and_then(|summary| summary.rates.as_ref());
+    let summary = match open.shows_results() {
+        true => None,
+        false => open.preview_summary(scored.preview.step).and_then(PreviewSummary::judged_rates),
+    };
     let n_lines = if summary.is_some() && inner.height > 24 { 1 } else { 0 };
     let [pictures, below] =
         Layout::vertical([Constraint::Min(0), Constraint::Length(n_lines)]).areas(inner);
     if let Some(rates) = summary {
-        let mut words: Vec<String> = rate_lines(rates).iter().map(|line| shortened(line)).collect();
+        let named = rates.named().into_iter().filter(|(name, _)| *name != "consistent_of_valid");
+        let word = |(name, rate): (&str, Rate)| {
+            format!("{} {:.0}%", name.replace('_', " "), 100.0 * rate.value)
+        };
+        let mut words: Vec<String> = named.map(word).collect();
         // A figure that is cut would be read as another one.
         while words.join("  ").len() > usize::from(below.width) {
             words.pop();
@@ -72,19 +78,20 @@ pub fn gallery(app: &App, frame: &mut Frame, area: Rect) -> Vec<Placement> {
 
 /// Columns of the screen that `n` pictures take at one column per pixel.
 pub fn width_of(app: &App, n: u16) -> Option<u16> {
-    let scored = app.open_run.as_ref()?.preview.as_ref()?;
+    let scored = app.open_run.as_ref()?.shown_samples()?;
     let width = u16::try_from(scored.preview.network.shape().width).ok()?;
     n.checked_mul(width.checked_add(1)?)?.checked_add(1)
 }
 
-/// A line of rates without padding and interval.
-fn shortened(line: &Line<'_>) -> String {
-    let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
-    text.split_whitespace().take_while(|word| !word.starts_with('[')).collect::<Vec<_>>().join(" ")
-}
-
 fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
     let step = scored.preview.step;
+    if open.shows_results() {
+        let (first, n) = (scored.preview.first_seed, scored.preview.seeds.len() as u64);
+        let long = format!(" results: held-out seeds {first} to {}, step {step} ", first + n - 1);
+        let hint = if open.preview_steps.is_empty() { "" } else { "([ previews) " };
+        let has_room = long.len() + hint.len() + 2 <= usize::from(width);
+        return long + if has_room { hint } else { "" };
+    }
     let steps = &open.preview_steps;
     let position = steps.partition_point(|other| *other < step) + 1;
     let pinned = if open.pinned_step.is_some() { ", held (f follows)" } else { "" };
@@ -96,7 +103,8 @@ fn title(open: &OpenRun, scored: &ScoredPreview, width: u16) -> String {
         n => format!(", in {n} steps"),
     };
     let legend = if preview.labels.is_empty() { "" } else { "v valid c consistent n novel " };
-    let title = format!(" samples, step {step} ({position} of {}{pinned}){sampling} ", steps.len());
+    let title =
+        format!(" preview at step {step} ({position} of {}{pinned}){sampling} ", steps.len());
     // A legend that is cut explains nothing.
     let has_room = title.len() + legend.len() + 2 <= usize::from(width);
     title + if has_room { legend } else { "" }
@@ -176,7 +184,7 @@ fn rows(
         let pictures: Vec<Option<Picture>> =
             plan.columns.iter().map(|column| Some(picture(scored, *column, seed).into())).collect();
         let run = app.open_run.as_ref().map(|open| open.id.as_str());
-        let identity = (run, scored.preview.step, seed, &plan.columns);
+        let identity = (run, scored.preview.step, scored.preview.first_seed, seed, &plan.columns);
         let place = Rect { y: top, ..area }.intersection(area);
         let size = (plan.width, plan.height);
         placements.extend(picture_row::draw(app, frame, place, size, &pictures, identity));

@@ -40,7 +40,11 @@ impl Depth {
             ColourChoice::Ansi16 => Self::Sixteen,
             ColourChoice::Auto => {
                 let value = |name: &str| std::env::var(name).unwrap_or_default();
-                Self::of_environment(&value("COLORTERM"), &value("TERM"))
+                // tmux takes 24-bit colours, and reduces them itself if the terminal around it has fewer.
+                match value("TMUX").is_empty() {
+                    true => Self::of_environment(&value("COLORTERM"), &value("TERM")),
+                    false => Self::Truecolour,
+                }
             }
         }
     }
@@ -54,6 +58,25 @@ impl Depth {
             Self::Sixteen
         } else {
             Self::Palette
+        }
+    }
+
+    /// Words on what is missing in pictures of text cells, and what would bring it; `None` if nothing is.
+    pub fn hint(self, choice: ColourChoice) -> Option<&'static str> {
+        if choice != ColourChoice::Auto {
+            return None;
+        }
+        match self {
+            Self::Palette => Some(
+                "256 colours: pictures lose detail; with 24-bit colour, set COLORTERM=truecolor (SSH does not pass it on)",
+            ),
+            Self::Sixteen => {
+                Some("16 colours: pictures are coarse; a terminal with 24-bit colour shows them")
+            }
+            Self::Truecolour if tmux_reduces_colours() => Some(
+                "tmux reduces pictures to 256 colours; in ~/.tmux.conf: set -as terminal-features \",*:RGB\"",
+            ),
+            Self::Truecolour => None,
         }
     }
 
@@ -99,6 +122,21 @@ impl Depth {
             Depth::Sixteen => nearest_of_sixteen([red, green, blue], |_| true),
         }
     }
+}
+
+/// Whether this runs in tmux, and tmux does not know that the terminal around it has 24-bit colour.
+fn tmux_reduces_colours() -> bool {
+    if std::env::var_os("TMUX").is_none_or(|value| value.is_empty()) {
+        return false;
+    }
+    let mut ask = std::process::Command::new("tmux");
+    ask.args(["display-message", "-p", "#{client_termfeatures}"])
+        .stdin(std::process::Stdio::null());
+    // An old tmux does not know the word and answers with an empty line.
+    ask.output().is_ok_and(|found| {
+        let features = String::from_utf8_lossy(&found.stdout);
+        !features.trim().is_empty() && !features.contains("RGB")
+    })
 }
 
 /// The nearest of the 16 colours that fit.

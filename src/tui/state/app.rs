@@ -54,6 +54,8 @@ pub struct App {
 pub struct Pending {
     /// Runs of which a preview is made by a process of its own.
     pub previews: HashSet<String>,
+    /// Runs that are compared or calibrated by a process of their own.
+    pub recomputed: HashSet<String>,
     /// Runs and noise seeds whose trace is computed.
     pub traces: HashSet<(String, u64)>,
     /// The form whose run is being launched; it opens again if that fails.
@@ -73,6 +75,8 @@ pub struct Cursors {
     pub news_back: usize,
     /// Lines of the log that are newer than the last one shown.
     pub log_back: usize,
+    /// Index of the first line of the report on screen, and of the first column of its tables.
+    pub report: [usize; 2],
 }
 
 impl App {
@@ -131,7 +135,8 @@ impl App {
         let Some(run) = self.open_summary() else {
             return match action {
                 Action::Filter | Action::Order => !self.runs.all.is_empty(),
-                Action::Help | Action::Palette | Action::Launch | Action::Detach => true,
+                Action::Help | Action::Glossary | Action::Palette => true,
+                Action::Launch | Action::Detach => true,
                 Action::NextTab | Action::Tab(_) | Action::Images => true,
                 Action::Redraw | Action::Suspend => true,
                 _ => false,
@@ -150,6 +155,10 @@ impl App {
             Action::Sample | Action::SampleChosen if state == Some(RunState::Queued) => false,
             Action::Sample | Action::SampleChosen => state != Some(RunState::Comparing) || !alive,
             Action::Stop | Action::Take => alive,
+            Action::Compare | Action::Calibrate => {
+                matches!(run.health, Health::Lost | Health::Over)
+                    && run.status.as_ref().is_some_and(|status| status.step > 0)
+            }
             Action::Resume => {
                 matches!(run.health, Health::Lost | Health::Over)
                     && state != Some(RunState::Finished)

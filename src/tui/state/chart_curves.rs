@@ -4,7 +4,8 @@
 //! crosshair.
 
 use super::app::App;
-use crate::tui::chart_arithmetic::{bounds, letter};
+use crate::tui::chart_arithmetic::{bounds, letter, level_letter};
+use crate::tui::colour_theme::CurveColour;
 use crate::tui::curve_points::Series;
 use crate::tui::recorded_curves::Quantity;
 
@@ -13,8 +14,7 @@ pub struct ChartCurve<'a> {
     /// A run, or which of several curves of one run; empty if there is only one curve.
     pub name: String,
     pub letter: Option<char>,
-    /// Index of its colour; `None` for the open run.
-    pub colour: Option<usize>,
+    pub colour: CurveColour,
     pub series: &'a Series,
 }
 
@@ -51,32 +51,45 @@ impl App {
     pub fn curves_of(&self, quantity: Quantity) -> Vec<ChartCurve<'_>> {
         let Some(open) = &self.open_run else { return Vec::new() };
         if !quantity.is_single() {
-            let all = open.curves.of(quantity).enumerate();
-            let curve = all.map(|(index, recorded)| ChartCurve {
-                name: recorded.name.clone(),
-                letter: Some(letter(index)),
-                colour: Some(index),
-                series: &recorded.series,
+            let n = open.curves.of(quantity).count();
+            let look = |index| match quantity.is_by_level() {
+                true => (level_letter(index), CurveColour::Level { index, n }),
+                false => (letter(index), CurveColour::Category(index)),
+            };
+            let curves = open.curves.of(quantity).enumerate().map(|(index, recorded)| {
+                let (letter, colour) = look(index);
+                let name = recorded.name.clone();
+                ChartCurve { name, letter: Some(letter), colour, series: &recorded.series }
             });
-            return curve.collect();
+            return curves.collect();
         }
         let is_alone = self.other_marked().next().is_none();
         let number = self.marked.iter().position(|run| run.id == open.id);
         let own = open.curves.of(quantity).map(|recorded| ChartCurve {
             name: if is_alone { String::new() } else { open.id.clone() },
             letter: number.filter(|_| !is_alone).map(letter),
-            colour: None,
+            colour: CurveColour::OpenRun,
             series: &recorded.series,
         });
         let others = self.other_marked().flat_map(|(number, run)| {
             run.curves.of(quantity).map(move |recorded| ChartCurve {
                 name: run.id.clone(),
                 letter: Some(letter(number)),
-                colour: Some(number + 1),
+                colour: CurveColour::Category(number + 1),
                 series: &recorded.series,
             })
         });
         own.chain(others).collect()
+    }
+
+    /// What the lower chart shows: attention entropy; of a network without attention r^2, or the loss if r^2 is above.
+    pub fn lower_quantity(&self) -> Quantity {
+        let experiment = self.open_run.as_ref().and_then(|run| run.experiment.as_ref());
+        match experiment.is_some_and(|experiment| experiment.network.attention.is_none()) {
+            false => Quantity::Entropy,
+            true if self.charts.quantity == Quantity::SquaredCorrelation => Quantity::Loss,
+            true => Quantity::SquaredCorrelation,
+        }
     }
 
     /// The part of the x axis that the window leaves visible.

@@ -8,7 +8,7 @@ use crate::tui::tabs::Tab;
 #[derive(Clone, Debug, Default)]
 pub struct Screen {
     pub tab: Tab,
-    /// Whether the overview shows the runs alone although there is room for more.
+    /// Whether the overview shows the focused pane alone although there is room for all.
     pub is_expanded: bool,
     /// The pane that arrow keys go to, where several are shown.
     pub focus: Pane,
@@ -24,6 +24,8 @@ impl Screen {
             Tab::Samples => Pane::Samples,
             Tab::Settings => Pane::Settings,
             Tab::Log => Pane::Log,
+            Tab::Results => Pane::Results,
+            Tab::Overview if self.is_expanded => self.focus,
             Tab::Overview | Tab::System => Pane::Runs,
         };
         focused_region(&self.regions, self.focus).map_or(alone, |region| region.pane)
@@ -43,19 +45,14 @@ impl Screen {
         true
     }
 
-    /// Shows the focused pane of the overview alone, or goes back to the overview.
-    pub fn toggle_expanded(&mut self) {
-        let focused = self.focused_pane();
-        match (self.tab, focused) {
-            (Tab::Overview, Pane::Charts) => self.tab = Tab::Charts,
-            (Tab::Overview, Pane::Samples) => self.tab = Tab::Samples,
-            (Tab::Overview, _) => self.is_expanded = !self.is_expanded,
-            _ => {
-                self.tab = Tab::Overview;
-                self.is_expanded = false;
-                self.focus = focused;
-            }
+    /// Shows the focused pane of the overview alone, or all panes again. Returns false on other tabs, which show one anyway.
+    pub fn toggle_expanded(&mut self) -> bool {
+        if self.tab != Tab::Overview {
+            return false;
         }
+        self.focus = self.focused_pane();
+        self.is_expanded = !self.is_expanded;
+        true
     }
 }
 
@@ -70,6 +67,7 @@ pub enum Pane {
     Settings,
     News,
     Log,
+    Results,
 }
 
 /// Where a pane was drawn.

@@ -2,6 +2,7 @@
 
 use crate::analysis::agreement::{Agreement, agreement};
 use crate::config::Experiment;
+use crate::evaluation::report::written_report::WrittenReport;
 use crate::image::ImageBatch;
 use crate::runs::event::{
     AttentionMetrics, Event, EventBody, ExcessByLevel, FloorFigures, LossByLevel, NoticeLevel,
@@ -40,7 +41,11 @@ pub struct OpenRun {
     /// The worker's figures for its previews, by training step.
     pub preview_summaries: Vec<(u64, PreviewSummary)>,
     pub preview: Option<ScoredPreview>,
-    /// The training step of the preview that the user chose; `None` follows the newest.
+    /// Its report, or why it cannot be read; `None` if there is none.
+    pub report: Option<Result<WrittenReport, String>>,
+    /// The samples of the report.
+    pub results: Option<ScoredPreview>,
+    /// The training step of the preview that the user chose; `None` shows the samples of the report, or the newest preview.
     pub pinned_step: Option<u64>,
     /// The training step of the preview that was requested last.
     pub requested_step: Option<u64>,
@@ -140,6 +145,43 @@ impl OpenRun {
             self.news.remove(0);
         }
         self.news.push(news);
+    }
+
+    /// Takes over the report that was read.
+    pub fn set_report(&mut self, report: Result<Option<WrittenReport>, String>) {
+        let mut report = report.transpose();
+        let samples = report.as_mut().and_then(|report| report.as_mut().ok()?.samples.take());
+        let step = report.as_ref().and_then(|report| report.as_ref().ok()).map_or(0, |r| r.step);
+        self.results = samples.map(|samples| {
+            ScoredPreview::new(Preview {
+                step,
+                first_seed: samples.first_seed,
+                sampling_steps: samples.sampling_steps,
+                seeds: samples.seeds,
+                network: samples.network,
+                machines: samples.machines,
+                labels: Vec::new(),
+            })
+        });
+        self.report = report;
+    }
+
+    /// The report, if there is one that can be read.
+    pub fn written_report(&self) -> Option<&WrittenReport> {
+        self.report.as_ref()?.as_ref().ok()
+    }
+
+    /// The samples that should be on screen: those of the report, unless the user chose a preview.
+    pub fn shown_samples(&self) -> Option<&ScoredPreview> {
+        match self.pinned_step {
+            None => self.results.as_ref().or(self.preview.as_ref()),
+            Some(_) => self.preview.as_ref(),
+        }
+    }
+
+    /// Whether the samples on screen are those of the report.
+    pub fn shows_results(&self) -> bool {
+        self.pinned_step.is_none() && self.results.is_some()
     }
 
     /// The training step of the preview that should be on screen.

@@ -1,7 +1,7 @@
 //! Popups: lists to choose from, questions and forms. At most one is open; it covers the inspector and the tabs, and
 //! takes all keys but Ctrl-C, Ctrl-L and Ctrl-Z.
 
-use crate::config::Experiment;
+use crate::config::{Experiment, SettingEntry};
 use crate::tui::text_field::TextField;
 
 /// What is open over the screen.
@@ -16,9 +16,18 @@ pub enum Popup {
     Help {
         first: usize,
     },
+    /// The words on the screen and their meanings.
+    Glossary {
+        first: usize,
+    },
     Launch(LaunchForm),
     ConfirmStop {
         run: String,
+    },
+    /// The run is paused or queued, and others are at work: both would train at once.
+    ConfirmResume {
+        run: String,
+        others: Vec<String>,
     },
     Edit(Box<EditForm>),
     Fields(FieldsForm),
@@ -40,8 +49,15 @@ pub struct LaunchForm {
 pub struct EditForm {
     /// The run whose settings they were; empty for a new experiment.
     pub parent: String,
+    /// The settings when the form was opened.
+    pub original: Experiment,
     pub experiment: Experiment,
+    /// Words that a listed setting must have in its key or explanation.
+    pub search: TextField,
+    /// Index of the selected setting among those listed.
     pub cursor: usize,
+    /// Whether the form asks if the run is to be launched.
+    pub is_confirming: bool,
     /// The new value of the setting at the cursor, while it is typed.
     pub typing: Option<TextField>,
     pub error: Option<String>,
@@ -70,12 +86,43 @@ pub enum Purpose {
 
 impl EditForm {
     pub fn new(parent: String, experiment: Experiment) -> Self {
-        Self { parent, experiment, cursor: 0, typing: None, error: None }
+        Self {
+            parent,
+            original: experiment.clone(),
+            experiment,
+            search: TextField::default(),
+            cursor: 0,
+            is_confirming: false,
+            typing: None,
+            error: None,
+        }
+    }
+
+    /// The settings that the search finds, all without one.
+    pub fn listed(&self) -> Vec<SettingEntry> {
+        let search = self.search.text().to_lowercase();
+        let is_found = |entry: &SettingEntry| {
+            let text = format!("{} {}", entry.key, entry.doc).to_lowercase();
+            search.split_whitespace().all(|word| text.contains(word))
+        };
+        let mut found: Vec<SettingEntry> =
+            self.experiment.entries().into_iter().filter(is_found).collect();
+        // Keys before explanations.
+        found.sort_by_key(|entry| !search.split_whitespace().all(|word| entry.key.contains(word)));
+        found
+    }
+
+    /// The settings that were changed: keys with old and new values.
+    pub fn changes(&self) -> Vec<(&'static str, String, String)> {
+        let both = self.original.entries().into_iter().zip(self.experiment.entries());
+        both.filter(|(old, new)| old.value != new.value)
+            .map(|(old, new)| (old.key, old.value, new.value))
+            .collect()
     }
 
     /// Sets the setting at the cursor to the typed value, or keeps it in the line with an error.
     pub fn accept(&mut self, text: &TextField) {
-        let Some(key) = self.experiment.entries().get(self.cursor).map(|entry| entry.key) else {
+        let Some(key) = self.listed().get(self.cursor).map(|entry| entry.key) else {
             return;
         };
         self.error = self.experiment.set(key, text.text()).err().map(|error| error.to_string());

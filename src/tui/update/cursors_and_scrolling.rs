@@ -4,6 +4,12 @@ use super::open_and_mark_runs::step_run;
 use crate::tui::messages_and_effects::Effect;
 use crate::tui::state::{App, Pane};
 
+/// Entries that a page key moves by.
+pub const PAGE: isize = 10;
+/// Columns that tables of the report move by, and the most that they move in all.
+const COLUMNS: isize = 16;
+const COLUMNS_MAX: usize = 400;
+
 /// Up and down: moves through what the focused pane lists.
 pub fn step_focused(app: &mut App, by: isize) -> Vec<Effect> {
     let pane = app.screen.focused_pane();
@@ -15,6 +21,7 @@ pub fn step(app: &mut App, pane: Pane, by: isize) -> Vec<Effect> {
     match pane {
         Pane::Samples => step_seed(app, by),
         Pane::Settings => step_setting(app, by),
+        Pane::Results => step_line(app, by),
         Pane::News | Pane::Log => scroll_back(app, pane, -by),
         Pane::Runs | Pane::Charts | Pane::Header => return step_run(app, by),
     }
@@ -26,6 +33,11 @@ pub fn step_sideways(app: &mut App, right: bool) {
     match (app.screen.focused_pane(), right) {
         (Pane::Charts, false) => app.charts.window = app.charts.window.earlier(),
         (Pane::Charts, true) => app.charts.window = app.charts.window.later(),
+        (Pane::Results, right) => {
+            let by = if right { COLUMNS } else { -COLUMNS };
+            let column = &mut app.cursors.report[1];
+            *column = column.saturating_add_signed(by).min(COLUMNS_MAX);
+        }
         (_, false) => app.cursors.first_column = app.cursors.first_column.saturating_sub(1),
         (_, true) => {
             app.cursors.first_column = (app.cursors.first_column + 1).min(last_column(app))
@@ -35,12 +47,19 @@ pub fn step_sideways(app: &mut App, right: bool) {
 
 /// Index of the last column after the network's: machines come first, then their differences from the network.
 fn last_column(app: &App) -> usize {
-    let scored = app.open_run.as_ref().and_then(|run| run.preview.as_ref());
+    let scored = app.open_run.as_ref().and_then(|run| run.shown_samples());
     scored.map_or(0, |scored| (2 * scored.preview.machines.len()).saturating_sub(1))
 }
 
+fn step_line(app: &mut App, by: isize) {
+    let report = app.open_run.as_ref().and_then(|run| run.written_report());
+    let last = report.map_or(0, |report| report.text.lines().count()).saturating_sub(1);
+    let line = &mut app.cursors.report[0];
+    *line = line.saturating_add_signed(by).min(last);
+}
+
 fn step_seed(app: &mut App, by: isize) {
-    let scored = app.open_run.as_ref().and_then(|run| run.preview.as_ref());
+    let scored = app.open_run.as_ref().and_then(|run| run.shown_samples());
     let last = scored.map_or(0, |scored| scored.preview.seeds.len().saturating_sub(1));
     app.cursors.first_seed = app.cursors.first_seed.saturating_add_signed(by).min(last);
 }

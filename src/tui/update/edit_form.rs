@@ -1,6 +1,6 @@
 //! The form of settings: opened on the open run or on an experiment, edited, and launched as a new run.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::key_table::moved;
 use crate::tui::messages_and_effects::Effect;
@@ -26,29 +26,47 @@ pub fn open(app: &mut App) {
 
 /// Handles a key while the form is open.
 pub fn on_key(app: &mut App, key: KeyEvent, mut form: EditForm) -> Vec<Effect> {
-    if form.typing.is_some() {
+    if form.is_confirming {
+        if let KeyCode::Enter | KeyCode::Char('y' | 'w') = key.code {
+            return launch(app, form, key.code == KeyCode::Char('w'));
+        }
+        form.is_confirming = false;
+    } else if form.typing.is_some() {
         on_value_key(&mut form, key);
-        app.popup = Some(Popup::Edit(Box::new(form)));
+    } else if !on_list_key(&mut form, key) {
         return Vec::new();
-    }
-    let entries = form.experiment.entries();
-    let last = entries.len().saturating_sub(1);
-    match key.code {
-        KeyCode::Esc | KeyCode::Char('q') => return Vec::new(),
-        KeyCode::Enter => {
-            form.typing = entries.get(form.cursor).map(|entry| entry.value.as_str().into());
-        }
-        KeyCode::Char('n' | 'w') => {
-            // Checked as a whole before anything is launched.
-            match form.experiment.check() {
-                Ok(()) => return launch(app, form, key.code == KeyCode::Char('w')),
-                Err(error) => form.error = Some(error.to_string()),
-            }
-        }
-        code => form.cursor = moved(code, form.cursor).unwrap_or(form.cursor).min(last),
     }
     app.popup = Some(Popup::Edit(Box::new(form)));
     Vec::new()
+}
+
+/// Handles a key while a setting is chosen: letters search. Returns false if the form closes.
+fn on_list_key(form: &mut EditForm, key: KeyEvent) -> bool {
+    let listed = form.listed();
+    let last = listed.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc if form.search.text().is_empty() => return false,
+        KeyCode::Esc => {
+            form.search.clear();
+            form.cursor = 0;
+        }
+        KeyCode::Enter => {
+            form.typing = listed.get(form.cursor).map(|entry| entry.value.as_str().into());
+        }
+        // Checked as a whole before anything is launched.
+        KeyCode::Char('n') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+            form.error = form.experiment.check().err().map(|error| error.to_string());
+            form.is_confirming = form.error.is_none();
+        }
+        KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
+            form.cursor = moved(key.code, form.cursor).unwrap_or(form.cursor).min(last);
+        }
+        KeyCode::Home => form.cursor = 0,
+        KeyCode::End => form.cursor = last,
+        _ if form.search.on_key(key) => (form.cursor, form.error) = (0, None),
+        _ => {}
+    }
+    true
 }
 
 /// Handles a key while a value is typed.
@@ -65,7 +83,7 @@ fn on_value_key(form: &mut EditForm, key: KeyEvent) {
 }
 
 fn launch(app: &mut App, form: EditForm, queued: bool) -> Vec<Effect> {
-    app.pending.launch = Some(Box::new(form.clone()));
+    app.pending.launch = Some(Box::new(EditForm { is_confirming: false, ..form.clone() }));
     let parent = Some(form.parent).filter(|parent| !parent.is_empty());
     vec![Effect::Launch { experiment: Box::new(form.experiment), parent, queued }]
 }

@@ -2,7 +2,8 @@
 
 use super::preview_and_export_requests::{load_calibration, load_preview};
 use super::{
-    edit_form, inspector, key_presses, launch_form, mouse, open_and_mark_runs, popup_keys, previews,
+    edit_form, inspector, key_presses, launch_form, mouse, open_and_mark_runs, popup_keys,
+    previews, recompute,
 };
 use crate::runs::event::{Event, EventBody};
 use crate::tui::messages_and_effects::{Effect, Message, RunMessage};
@@ -61,8 +62,14 @@ fn on_run_message(app: &mut App, run: String, message: RunMessage) -> Vec<Effect
             return load_preview(app);
         }
         RunMessage::Preview(Ok(preview)) => previews::show_preview(app, &run, *preview),
+        RunMessage::Report(report) => {
+            if let Some(open) = app.open_run_mut(&run) {
+                open.set_report(report.map(|found| found.map(|report| *report)));
+            }
+        }
         RunMessage::Preview(Err(problem)) => app.notify(Notice::warning(problem).about(run)),
         RunMessage::PreviewMade(made) => return previews::on_preview_made(app, &run, made),
+        RunMessage::Recomputed(what, done) => return recompute::on_done(app, &run, what, done),
         RunMessage::Trace { seed, trace } => inspector::show_trace(app, run, seed, trace),
     }
     Vec::new()

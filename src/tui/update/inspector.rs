@@ -13,7 +13,7 @@ use crate::tui::state::{App, Inspector, Notice};
 pub fn open(app: &mut App) -> Vec<Effect> {
     let Some(open) = &app.open_run else { return warn(app, NO_OPEN_RUN) };
     let run = open.id.clone();
-    let first_seed = open.preview.as_ref().map_or(0, |scored| scored.preview.first_seed);
+    let first_seed = open.shown_samples().map_or(0, |scored| scored.preview.first_seed);
     let seed = first_seed + app.cursors.first_seed as u64;
     app.inspector = Some(Inspector::new(run.clone(), seed));
     if !app.pending.traces.insert((run.clone(), seed)) {

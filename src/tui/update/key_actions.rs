@@ -1,14 +1,15 @@
 //! Performs the actions of the key table.
 
+use super::cursors_and_scrolling::PAGE;
 use super::preview_and_export_requests::{export, load_calibration};
 use super::{
     crosshair, cursors_and_scrolling, edit_form, inspector, open_and_mark_runs,
-    pause_resume_stop_control, previews, read_only_and_refused_actions,
+    pause_resume_stop_control, previews, read_only_and_refused_actions, recompute,
     sample_note_rename_kill_delete_forms,
 };
 use crate::tui::chart_arithmetic::Window;
 use crate::tui::key_table::Action;
-use crate::tui::messages_and_effects::Effect;
+use crate::tui::messages_and_effects::{Effect, Recomputation};
 use crate::tui::state::{App, LaunchForm, Notice, Pane, Popup, Purpose};
 use crate::tui::tabs::Tab;
 use crate::tui::text_field::TextField;
@@ -21,6 +22,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
     match action {
         Action::Help => app.popup = Some(Popup::Help { first: 0 }),
+        Action::Glossary => app.popup = Some(Popup::Glossary { first: 0 }),
         Action::Palette => {
             app.popup = Some(Popup::Palette { typed: TextField::default(), cursor: 0 });
         }
@@ -39,9 +41,14 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::PreviousTab => app.screen.tab = app.screen.tab.previous(),
         Action::Tab(tab) => show_tab(app, tab),
         Action::Log => show_log(app),
-        Action::Expand => app.screen.toggle_expanded(),
+        Action::Expand if app.screen.toggle_expanded() => {}
+        Action::Expand => {
+            app.notify(Notice::info("this tab shows one panel already; 1 shows the overview"));
+        }
         Action::Up => return cursors_and_scrolling::step_focused(app, -1),
         Action::Down => return cursors_and_scrolling::step_focused(app, 1),
+        Action::PageUp => return cursors_and_scrolling::step_focused(app, -PAGE),
+        Action::PageDown => return cursors_and_scrolling::step_focused(app, PAGE),
         Action::Left => cursors_and_scrolling::step_sideways(app, false),
         Action::Right => cursors_and_scrolling::step_sideways(app, true),
         Action::Order => next_order(app),
@@ -64,6 +71,8 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Look => return inspector::open(app),
         Action::Pause => return pause_resume_stop_control::pause_or_continue(app),
         Action::Resume => return pause_resume_stop_control::resume(app),
+        Action::Compare => return recompute::start(app, Recomputation::Compare),
+        Action::Calibrate => return recompute::start(app, Recomputation::Calibrate),
         Action::Take => return pause_resume_stop_control::take_or_give_back(app),
         Action::Export => return export(app),
         Action::Redraw => return vec![Effect::Redraw],

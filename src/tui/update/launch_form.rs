@@ -76,7 +76,7 @@ fn launch(
         return vec![Effect::Launch { experiment: Box::new(experiment), parent: None, queued }];
     }
     let arms = parse_training_seeds(text)
-        .and_then(|seeds| group(&experiment, &seeds).map_err(|error| error.to_string()));
+        .and_then(|seeds| group(&experiment, "", &seeds).map_err(|error| error.to_string()));
     let problem = match arms {
         Ok(arms) if arms.len() <= SEEDS_MAX => {
             let n = arms.len();

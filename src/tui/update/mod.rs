@@ -8,6 +8,7 @@ mod pause_resume_stop_control;
 pub mod preview_and_export_requests;
 pub mod open_and_mark_runs;
 pub mod previews;
+mod recompute;
 pub mod crosshair;
 pub mod sample_note_rename_kill_delete_forms;
 pub mod edit_form;

@@ -56,7 +56,7 @@ fn on_wheel(app: &mut App, pane: Pane, by: isize) -> Vec<Effect> {
         Pane::Charts if by < 0 => key_actions::perform(app, Action::ZoomIn),
         Pane::Charts => key_actions::perform(app, Action::ZoomOut),
         Pane::Runs => step_run(app, by),
-        Pane::Samples | Pane::Settings | Pane::News | Pane::Log => {
+        Pane::Samples | Pane::Settings | Pane::News | Pane::Log | Pane::Results => {
             cursors_and_scrolling::step(app, pane, by)
         }
     }

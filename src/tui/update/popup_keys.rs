@@ -26,9 +26,19 @@ pub fn on_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
             app.popup = moved(key.code, first).map(|first| Popup::Help { first });
             Vec::new()
         }
+        Popup::Glossary { first } => {
+            app.popup = moved(key.code, first).map(|first| Popup::Glossary { first });
+            Vec::new()
+        }
         Popup::ConfirmStop { run } => match key.code {
             KeyCode::Char('y') | KeyCode::Enter => {
                 vec![Effect::OnRun(run, RunEffect::Send(Command::Stop))]
+            }
+            _ => Vec::new(),
+        },
+        Popup::ConfirmResume { run, .. } => match key.code {
+            KeyCode::Char('y') | KeyCode::Enter => {
+                vec![Effect::OnRun(run, RunEffect::Send(Command::Resume))]
             }
             _ => Vec::new(),
         },
@@ -44,7 +54,8 @@ fn active_field(app: &mut App) -> Option<&mut TextField> {
         Popup::Filter => Some(&mut app.runs.filter),
         Popup::Palette { typed, .. } => Some(typed),
         Popup::Launch(form) => form.is_typing.then_some(&mut form.seeds),
-        Popup::Edit(form) => form.typing.as_mut(),
+        Popup::Edit(form) if form.is_confirming => None,
+        Popup::Edit(form) => Some(form.typing.as_mut().unwrap_or(&mut form.search)),
         Popup::Fields(form) => form.values.get_mut(form.at),
         _ => None,
     }
@@ -57,8 +68,10 @@ pub fn paste(app: &mut App, text: &str) {
     } else {
         app.notify(Notice::warning("paste works only in text fields"));
     }
-    if let Some(Popup::Palette { cursor, .. }) = &mut app.popup {
-        *cursor = 0;
+    match &mut app.popup {
+        Some(Popup::Palette { cursor, .. }) => *cursor = 0,
+        Some(Popup::Edit(form)) if form.typing.is_none() => form.cursor = 0,
+        _ => {}
     }
 }
 

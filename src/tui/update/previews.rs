@@ -52,6 +52,8 @@ pub fn on_preview_made(app: &mut App, run: &str, made: Result<(), String>) -> Ve
     if let Some(open) = app.open_run_mut(run) {
         // It may have replaced the one on screen.
         open.requested_step = None;
+        // It is what was asked for; the samples of the report are one step newer.
+        open.pinned_step = open.preview_steps.last().copied().filter(|_| open.results.is_some());
     }
     load_preview(app)
 }
@@ -68,7 +70,7 @@ pub fn show_preview(app: &mut App, run: &str, preview: Preview) {
 pub fn typed_request(app: &App) -> Vec<String> {
     let open = app.open_run.as_ref();
     let own = open.and_then(|run| run.experiment.as_ref()).map(PreviewRequest::of);
-    let shown = open.and_then(|run| run.preview.as_ref()).and_then(|scored| {
+    let shown = open.and_then(|run| run.shown_samples()).and_then(|scored| {
         let preview = &scored.preview;
         let seeds = preview.first_seed..preview.first_seed + preview.seeds.len() as u64;
         PreviewRequest::new(seeds, preview.sampling_steps).ok()
@@ -83,9 +85,19 @@ pub fn step_preview(app: &mut App, by: isize) -> Vec<Effect> {
     let Some(open) = &mut app.open_run else { return Vec::new() };
     let Some(shown) = open.step_to_show() else { return Vec::new() };
     let steps = &open.preview_steps;
-    let now = steps.partition_point(|step| *step < shown);
-    let next = now.saturating_add_signed(by).min(steps.len().saturating_sub(1));
-    open.pinned_step = steps.get(next).copied();
+    // The samples of the report come after the newest preview.
+    let now = match open.shows_results() {
+        true => steps.len(),
+        false => steps.partition_point(|step| *step < shown),
+    };
+    let next = now.saturating_add_signed(by);
+    open.pinned_step = match (steps.get(next), &open.results) {
+        (Some(step), _) => Some(*step),
+        (None, Some(_)) => None,
+        (None, None) => steps.last().copied(),
+    };
+    let last = open.shown_samples().map_or(0, |shown| shown.preview.seeds.len().saturating_sub(1));
+    app.cursors.first_seed = app.cursors.first_seed.min(last);
     load_preview(app)
 }
 
