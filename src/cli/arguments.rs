@@ -8,8 +8,8 @@ use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
     attach, bench, calibrate, compare, data, denoise, doctor, experiments, export, external,
-    import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename, report,
-    reproduce, run, sample, show, theory_arguments,
+    import, init, inspect, logs, ls, man, note, pause_resume_stop_kill, preview, prune, rename,
+    report, reproduce, run, sample, show, theory_arguments,
 };
 
 /// A terminal laboratory for the creativity of diffusion models.
@@ -52,6 +52,8 @@ pub enum Subcommands {
     Rename(rename::RenameArgs),
     /// Delete a run that has no worker.
     Rm(pause_resume_stop_kill::RunArg),
+    /// Delete what old runs do not need any more: previews, traces, checkpoints; asks first.
+    Prune(prune::PruneArgs),
     /// Sample a run's network from noise seeds and save the samples.
     Sample(sample::SampleArgs),
     /// Make a run of weights that were trained elsewhere (PyTorch or safetensors).
@@ -88,6 +90,8 @@ pub enum Subcommands {
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
+    /// Write manual pages to a directory.
+    Man(man::ManArgs),
     /// The process that trains a run; started by 'run' and the dashboard.
     #[command(hide = true)]
     Worker { run_dir: PathBuf },

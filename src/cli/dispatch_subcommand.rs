@@ -12,8 +12,8 @@ use super::arguments::{Cli, Subcommands};
 use super::attach::AttachArgs;
 use super::{
     attach, bench, calibrate, compare, completions, data, denoise, doctor, experiments, export,
-    external, import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, rename,
-    report, reproduce, rm, run, sample, show, theory,
+    external, import, init, inspect, logs, ls, man, note, pause_resume_stop_kill, preview, prune,
+    rename, report, reproduce, rm, run, sample, show, theory,
 };
 use crate::allocator::when_exhausted;
 use crate::files::is_stdout_closed;
@@ -61,6 +61,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Note(args) => note::run(paths, &args)?,
         Subcommands::Rename(args) => rename::run(paths, &args)?,
         Subcommands::Rm(args) => rm::run(paths, &args)?,
+        Subcommands::Prune(args) => prune::run(paths, &args)?,
         Subcommands::Pause(args) => {
             pause_resume_stop_kill::tell(paths, &args, &WorkerCommand::Pause)?
         }
@@ -82,6 +83,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Data(command) => data::run(paths, &command)?,
         Subcommands::Denoise(args) => denoise::run(paths, &args)?,
         Subcommands::Bench(command) => bench::run(paths, &command)?,
+        Subcommands::Man(args) => man::write(&args)?,
         Subcommands::Completions { shell } => completions::run(shell)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::lab_and_runs_dir_options::LabPaths;
+use super::ls_columns::{self, Column};
 use crate::runs::control_holder::Steering;
 use crate::runs::listed_run_state::ListedState;
 use crate::runs::runs_dir::RunSummary;
@@ -15,8 +16,15 @@ use crate::{console, errorln};
 #[derive(Clone, Debug, Args)]
 pub struct LsArgs {
     /// One JSON array.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["columns", "sort"])]
     pub json: bool,
+    /// Columns: run, experiment, state, step, loss, age, device, convergence, tags, note, r.MACHINE (median r of the
+    /// report), or any setting [default: run,state,step,loss,note].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..)]
+    pub columns: Vec<String>,
+    /// Sort by a column instead of by age; with a minus before it, the other way round: --sort=-r.els.
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub sort: Option<String>,
 }
 
 /// Explains the state of a run, if there is an explanation.
@@ -79,11 +87,18 @@ impl<'a> ListedRun<'a> {
 /// If the lab file is unusable, if the directory of runs cannot be read, or if writing to standard output
 /// fails.
 pub fn run(paths: &LabPaths, args: &LsArgs) -> Result<()> {
+    let columns: Vec<Column> =
+        args.columns.iter().map(|name| Column::named(name)).collect::<Result<_>>()?;
+    let order = match args.sort.as_deref().map(|name| (name.strip_prefix('-'), name)) {
+        Some((Some(name), _)) => Some((Column::named(name)?, true)),
+        Some((None, name)) => Some((Column::named(name)?, false)),
+        None => None,
+    };
     let runs = paths.runs()?;
     let place = runs.path().display();
     let listing =
         runs.settled_listing().with_context(|| format!("reading the runs in '{place}'"))?;
-    let found = listing.runs;
+    let found = sorted(listing.runs, order.as_ref());
     if listing.n_unreadable > 0 {
         errorln!(
             "{} unreadable directories in '{place}' skipped; they may belong to other users",
@@ -100,6 +115,9 @@ pub fn run(paths: &LabPaths, args: &LsArgs) -> Result<()> {
         let words = if listing.n_unreadable > 0 { "that can be read" } else { "yet" };
         errorln!("no runs in '{place}' {words}; start one with 'mosaic run EXPERIMENT'");
         return Ok(());
+    }
+    if !columns.is_empty() {
+        return table(&mut out, &found, &columns);
     }
     let shown = |run: &RunSummary| console::line(&run.id).into_owned();
     let width = found.iter().map(|run| shown(run).len()).max().unwrap_or(0);
@@ -120,6 +138,42 @@ pub fn run(paths: &LabPaths, args: &LsArgs) -> Result<()> {
             run.listed_state().word()
         );
         writeln!(out, "{}", console::line(line.trim_end()))?;
+    }
+    Ok(())
+}
+
+/// The runs in the order of a column, or the other way round.
+fn sorted(runs: Vec<RunSummary>, order: Option<&(Column, bool)>) -> Vec<RunSummary> {
+    let Some((column, is_reversed)) = order else { return runs };
+    let needed = std::slice::from_ref(column);
+    let mut read: Vec<_> =
+        runs.iter().map(|run| ls_columns::ListedRun::read(run, needed)).enumerate().collect();
+    read.sort_by(|(_, one), (_, other)| {
+        let order = column.compare(one, other);
+        if *is_reversed { order.reverse() } else { order }
+    });
+    let places: Vec<usize> = read.into_iter().map(|(place, _)| place).collect();
+    let mut runs: Vec<Option<RunSummary>> = runs.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|place| runs[place].take()).collect()
+}
+
+/// Prints chosen columns.
+fn table(out: &mut impl Write, runs: &[RunSummary], columns: &[Column]) -> Result<()> {
+    let row = |run: &RunSummary| -> Vec<String> {
+        let run = ls_columns::ListedRun::read(run, columns);
+        columns.iter().map(|column| console::line(&column.cell(&run)).into_owned()).collect()
+    };
+    let head = columns.iter().map(Column::title).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(runs.iter().map(row)).collect();
+    let width = |index: usize| rows.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(columns).zip(&widths);
+        let cells = cells.map(|((cell, column), &width)| match column.is_number() {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod send_signal_to_worker;
 pub mod listed_run_state;
 pub mod runs_dir;
 pub mod rename_and_delete_run;
+pub mod prune;
 pub mod queue;
 pub mod seen_held_out_seeds;
 pub mod event_log;

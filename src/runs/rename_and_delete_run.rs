@@ -76,7 +76,7 @@ impl RunDir {
     }
 
     /// Keeps workers out while the directory is deleted or renamed; an error if there is a live worker.
-    fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
+    pub(super) fn claim(&self, attempt: &'static str) -> Result<RunLock, RunDirError> {
         let newer = |source| RunDirError::Newer { attempt, run: self.id(), source };
         self.readable_status().map_err(newer)?;
         let busy = || RunDirError::Busy { attempt, run: self.id() };

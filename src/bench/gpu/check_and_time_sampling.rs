@@ -3,9 +3,9 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 
+use super::differences_from_cpu::{PREDICTION, difference_by_largest_value};
 use super::networks;
 use super::result_types::{Check, Row};
-use super::tolerances::PREDICTION;
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::network::gpu::sampling_commands::GpuForward;
@@ -74,7 +74,9 @@ fn apart(found: &Prediction, expected: &Prediction) -> Result<f64> {
     for pair in pairs {
         worst = worst.max(match pair {
             (None, None) => 0.0,
-            (Some(found), Some(expected)) => difference(&flat(found)?, &flat(expected)?),
+            (Some(found), Some(expected)) => {
+                difference_by_largest_value(&flat(found)?, &flat(expected)?)
+            }
             _ => f64::INFINITY,
         });
     }
@@ -83,16 +85,6 @@ fn apart(found: &Prediction, expected: &Prediction) -> Result<f64> {
 
 fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
-}
-
-/// By the largest value expected; infinite for other lengths and for what is no number.
-fn difference(found: &[f64], expected: &[f64]) -> f64 {
-    if found.len() != expected.len() || found.iter().any(|value| !value.is_finite()) {
-        return f64::INFINITY;
-    }
-    let scale = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
-    let pairs = found.iter().zip(expected);
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale
 }
 
 /// Milliseconds a pass over 64 images, from images in memory to `eps_hat` in memory.
@@ -132,13 +124,6 @@ pub fn time(device: &Device, quick: bool) -> Result<Vec<Row>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn differences_count_what_is_missing_and_what_is_no_number() {
-        assert_eq!(difference(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
-        assert_eq!(difference(&[1.0], &[1.0, 2.0]), f64::INFINITY);
-        assert_eq!(difference(&[1.0, f64::NAN], &[1.0, 2.0]), f64::INFINITY);
-    }
 
     #[test]
     fn the_cpu_agrees_with_itself() {

@@ -7,8 +7,10 @@ use anyhow::Result;
 use rand::RngExt;
 use rayon::prelude::*;
 
+use super::differences_from_cpu::{
+    ENTROPY_NATS, EQUAL_DISTANCES, ESTIMATE, SHARED_FACTOR, largest_difference,
+};
 use super::result_types::{Check, Row};
-use super::tolerances::{ENTROPY_NATS, EQUAL_DISTANCES, ESTIMATE, SHARED_FACTOR};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::bench::time_one_score_machine::{fixed, n_pairs, queries};
@@ -105,11 +107,10 @@ pub fn check(gpus: &Arc<Gpus>, quick: bool) -> Result<Vec<Check>> {
                     };
                     let (found, expected) =
                         (run(&dictionary, Precision::F32)?, run(&on_cpu, Precision::F64)?);
-                    let pairs = found.x0.values().iter().zip(expected.x0.values());
-                    mean = pairs.map(|(a, b)| (a - b).abs()).fold(mean, nan_max);
+                    mean = mean.max(largest_difference(found.x0.values(), expected.x0.values()));
                     if let (Some(found), Some(expected)) = (found.posterior, expected.posterior) {
-                        let pairs = found.entropy_nats.iter().zip(&expected.entropy_nats);
-                        entropy = pairs.map(|(a, b)| (a - b).abs()).fold(entropy, nan_max);
+                        let nats = [&found.entropy_nats, &expected.entropy_nats];
+                        entropy = entropy.max(largest_difference(nats[0], nats[1]));
                         // Which image wins the votes is another question than which patch is near.
                         if !is_shared {
                             moved += farther(&on_cpu, &spec, &x, level, (&found, &expected));
@@ -167,10 +168,6 @@ fn farther(
         pairs.enumerate().filter(|pair| is_farther(*pair)).count()
     };
     x.iter().enumerate().map(count).sum()
-}
-
-fn nan_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
 
 /// One machine over one dictionary.

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
+use super::differences_from_cpu::{TRAINING, TrainingTolerance, relative_difference};
 use super::networks;
 use super::result_types::{Check, Row};
-use super::tolerances::{TRAINING, TrainingTolerance};
 use crate::bench::Times;
 use crate::bench::pytorch_times::Peer;
 use crate::training::Trainer;
@@ -57,10 +57,10 @@ pub fn check(device: &Device, quick: bool) -> Result<Vec<Check>> {
             let TrainingTolerance { first_loss, first_gradient_norm, mean_loss } = most;
             let words = compute_type.name();
             let found = losses(compute_type, device)?;
-            let apart = |a: f64, b: f64| (a / b - 1.0).abs();
-            let first = apart(found[0].0, expected[0].0);
-            let norm = apart(found[0].1, expected[0].1);
-            let all: Vec<f64> = found.iter().zip(&expected).map(|(a, b)| apart(a.0, b.0)).collect();
+            let first = relative_difference(found[0].0, expected[0].0);
+            let norm = relative_difference(found[0].1, expected[0].1);
+            let all: Vec<f64> =
+                found.iter().zip(&expected).map(|(a, b)| relative_difference(a.0, b.0)).collect();
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let worst = all.iter().copied().fold(0.0, f64::max);
             checks.push(Check {

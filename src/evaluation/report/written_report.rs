@@ -45,6 +45,25 @@ impl WrittenReport {
     ///
     /// If its text or `report.json` cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>, FileError> {
+        let Some(mut report) = Self::read_figures(folder)? else { return Ok(None) };
+        let path = folder.join("report.md");
+        report.text = std::fs::read_to_string(&path).map_err(FileError::of("reading", &path))?;
+        report.files = files(folder);
+        let agreement = &report.agreement;
+        report.samples = report_samples::read_all(folder).map(|mut samples| {
+            let place = |name: &str| agreement.iter().position(|found| found.machine == name);
+            samples.machines.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
+            samples
+        });
+        Ok(Some(report))
+    }
+
+    /// The figures of the report in `folder`, without text, files and samples; `None` if there is no report.
+    ///
+    /// # Errors
+    ///
+    /// If `report.json` cannot be read.
+    pub fn read_figures(folder: &Path) -> Result<Option<Self>, FileError> {
         // Written last: whoever finds it finds the others.
         let path = folder.join("report.json");
         let json = match std::fs::read(&path) {
@@ -54,25 +73,17 @@ impl WrittenReport {
         let json: Value = serde_json::from_slice(&json)
             .map_err(std::io::Error::other)
             .map_err(FileError::of("reading", &path))?;
-        let path = folder.join("report.md");
-        let text = std::fs::read_to_string(&path).map_err(FileError::of("reading", &path))?;
-        let agreement = agreement(&json);
-        let samples = report_samples::read_all(folder).map(|mut samples| {
-            let place = |name: &str| agreement.iter().position(|found| found.machine == name);
-            samples.machines.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
-            samples
-        });
         let word = |key: &str| Some(json["floors"][key].as_str()?.to_owned());
         Ok(Some(Self {
-            files: files(folder),
+            files: Vec::new(),
             folder: folder.to_owned(),
-            text,
+            text: String::new(),
             step: json["steps"].as_u64().unwrap_or(0),
             n_seeds: json["n_seeds"].as_u64().unwrap_or(0) as usize,
             convergence: word("class_floor").zip(word("convergence")),
-            agreement,
+            agreement: agreement(&json),
             rates: rates(&json["rates"]),
-            samples,
+            samples: None,
         }))
     }
 }
