@@ -94,6 +94,8 @@ pub fn row_at(app: &App, area: Rect, y: u16) -> Option<String> {
     Some(run.id.clone())
 }
 
+/// Smallest width at which names of machines fit behind three figures.
+const NAMES_FROM: usize = 36;
 /// Smallest width at which results are drawn beside the settings, not below.
 const BESIDE: u16 = 60;
 
@@ -231,10 +233,15 @@ fn agreement(app: &App, open: &OpenRun, width: usize, lines: &mut Vec<Line<'stat
         }
         (None, None) => return,
     };
-    lines.push(Line::styled("    r   r^2   R^2", app.theme.faint()));
-    for (name, figures) in rows {
+    // In a narrow panel names would be cut, and r^2 follows from r.
+    let is_narrow = width < NAMES_FROM;
+    let head = if is_narrow { "    r   R^2" } else { "    r   r^2   R^2" };
+    lines.push(Line::styled(head, app.theme.faint()));
+    for (name, [r, r2, cod]) in rows {
         let figure = |value: Option<f64>| value.map_or("    -".into(), |v| format!("{v:5.2}"));
-        let figures = figures.map(figure).join(" ") + " ";
+        let shown = if is_narrow { vec![r, cod] } else { vec![r, r2, cod] };
+        let figures: Vec<String> = shown.into_iter().map(figure).collect();
+        let figures = figures.join(" ") + " ";
         let room = width.saturating_sub(figures.len());
         // If there is little room, the common prefix is left out first.
         let short = name.strip_prefix("attention-").filter(|_| columns(name) > room);
