@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use crate::dataset::Dataset;
-use crate::image::{ImageShape, from_byte};
+use crate::image::{Augmentation, ImageShape, from_byte};
 
 /// Below this ratio a sample counts as a copy.
 pub const COPY_RATIO: f64 = 1.0 / 3.0;
@@ -91,6 +91,26 @@ pub fn nearest(sample: &[f64], dataset: &Dataset, shifts: Shifts) -> Option<Near
         distance: (d1 / shape.n_values() as f64).sqrt(),
         ratio: d2.filter(|&d2| d2 > 0.0).map(|d2| (d1 / d2).sqrt()),
     })
+}
+
+/// As [`nearest`], of the symmetry of the sample among those of `augmentation` that has the nearest training image: a network
+/// that is trained on mirrored images may copy one of those. Shift and image are those for that symmetry.
+///
+/// # Panics
+///
+/// As [`nearest`], and if images of this shape have no such symmetry.
+pub fn nearest_of_copies(
+    sample: &[f64],
+    dataset: &Dataset,
+    shifts: Shifts,
+    augmentation: Augmentation,
+) -> Option<Nearest> {
+    // The symmetries are a group: a sample is near a copy of an image where a copy of the sample is near the image.
+    let copies = augmentation.symmetries().iter().map(|symmetry| {
+        let copy: Vec<f64> = symmetry.of_image(dataset.shape(), sample).collect();
+        nearest(&copy, dataset, shifts)
+    });
+    copies.flatten().min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 /// Whether one training image is another at one of the shifts.

@@ -25,7 +25,7 @@ use crate::evaluation::agreement_and_rates;
 use crate::evaluation::approximation_error::ApproximationError;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
-use crate::image::{ImageBatch, contact_sheet, picture_file};
+use crate::image::{Augmentation, ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
 use crate::runs::catch_signals;
 use crate::theory::{Machine, Precision, TrainingImages};
@@ -152,7 +152,14 @@ impl Bench {
             ("noise_seed", self.experiment.noise_seed.to_string()),
             ("sampling_steps", ddim.n_steps.to_string()),
         ];
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        // Samples of earlier versions have no such setting.
+        let augmentation = self.images.augmentation();
+        let copies = (augmentation != Augmentation::None).then(|| {
+            let word: &str = augmentation.into();
+            ("augment", word.to_owned())
+        });
+        let all = pairs.into_iter().chain(copies);
+        all.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// How far an approximate machine is from the exact one; `None` for exact machines.

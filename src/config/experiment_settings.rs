@@ -16,11 +16,14 @@ use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
 use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
-use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::settings_of_few_words::{
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName,
+};
 use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
 use crate::dataset::value_range::ValueRange;
 use crate::diffusion::Schedule;
+use crate::image::Augmentation;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_names::{
@@ -186,6 +189,9 @@ pub(super) const TRAINING: &[Setting<Experiment>] = rows! {
     compute_type, Accepted::Choice(ComputeType::VARIANTS);
     /// seed of weights, data order, noise and noise levels
     seed, SEED;
+    /// mirrored and turned copies of images: each image drawn is, with equal probability, itself or mirrored left to right
+    /// (flip), or under any symmetry of the square (dihedral; square images only)
+    augment, Accepted::Choice(Augmentation::VARIANTS);
     /// share of the noise levels t drawn from training.focus_from to training.focus_to; the others are drawn from all
     /// levels. More of the levels at which a network is furthest from its floor bring it closer (`mosaic report`)
     focus_share, Accepted::Number { min: 0.0, max: 0.99 };
@@ -255,6 +261,10 @@ section! {
     patch_size: Option<NonZeroUsize> = None, Accepted::Odd { max: 511, or_zero: true };
     /// patch side per sampling step, first for the cleanest; empty: theory.patch_size throughout
     scales: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// mirrored (flip) and turned (dihedral; square images only) copies of the training images in the dictionaries of all
+    /// machines; auto: as training.augment. Twice or eight times the memory and time
+    augment: DictionaryAugmentation = DictionaryAugmentation::Auto,
+        Accepted::Choice(DictionaryAugmentation::VARIANTS);
     /// attention machine: weight of the attended patches' evidence for a training image
     lambda: f64 = DEFAULT_ATTENTION.lambda, POSITIVE;
     /// attention machine: share of the estimate that is an attention-weighted mean

@@ -11,13 +11,15 @@ use super::experiment_settings::{
     CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
     TheorySettings,
 };
-use super::settings_of_few_words::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::settings_of_few_words::{
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName,
+};
 use crate::dataset::array_images::ArraySource;
 use crate::dataset::fit_to_square::Fit;
 use crate::dataset::parquet_images::TableSource;
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
-use crate::image::ImageShape;
+use crate::image::{Augmentation, ImageShape};
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
 use crate::optimum::class_of_network;
 use crate::theory::machine_spec::{
@@ -172,7 +174,7 @@ impl Experiment {
         } else {
             PatchSize::PerStep(self.theory.scales.clone())
         };
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = self.note_on_copies().into_iter().collect();
         let mut machines = Vec::new();
         for &machine in &self.theory.machines {
             let name: &str = machine.into();
@@ -203,6 +205,51 @@ impl Experiment {
             machines.push(NamedMachine { name: name.to_owned(), spec: MachineSpec { kind, k } });
         }
         (machines, notes)
+    }
+
+    /// The mirrored and turned copies in the dictionaries of machines.
+    pub fn dictionary_augmentation(&self) -> Augmentation {
+        match self.theory.augment {
+            DictionaryAugmentation::Auto => self.training.augment,
+            DictionaryAugmentation::None => Augmentation::None,
+            DictionaryAugmentation::Flip => Augmentation::Flip,
+            DictionaryAugmentation::Dihedral => Augmentation::Dihedral,
+        }
+    }
+
+    /// A message about the copies among which machines look.
+    fn note_on_copies(&self) -> Option<String> {
+        let copies = match self.dictionary_augmentation() {
+            Augmentation::None => return None,
+            Augmentation::Flip => "the mirrored copies",
+            Augmentation::Dihedral => "the mirrored and turned copies",
+        };
+        let networks = match self.training.augment == self.dictionary_augmentation() {
+            true => "as training does",
+            false => "which training does not draw",
+        };
+        Some(format!("machines also compare with {copies} of the training images, {networks}"))
+    }
+
+    /// Refuses copies turned by a quarter of images that are not square.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that asks for them.
+    pub fn check_augmentation(&self, image: ImageShape) -> Result<(), SettingError> {
+        let asked = [
+            ("training.augment", self.training.augment),
+            ("theory.augment", self.dictionary_augmentation()),
+        ];
+        match asked.into_iter().find(|(_, augmentation)| !augmentation.fits(image)) {
+            Some((key, _)) => {
+                let problem = format!(
+                    "'dihedral' turns images by a quarter, but they are of {image}; set it to 'flip', or dataset.size for square images"
+                );
+                Err(SettingError::combination(key, problem))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Patch side for `theory.patch_size`, in pixels.

@@ -371,6 +371,14 @@ impl Machine {
         Ok(Some(GivenMaps { provider: provider.as_ref(), maps }))
     }
 
+    /// A place in the dictionary by the number of its image, and the pixel there, in the set without copies.
+    fn named(&self, place: Provenance) -> Provenance {
+        let (at, shape) = (place.image as usize, self.images.shape());
+        let of_copy = (usize::from(place.row), usize::from(place.column));
+        let (row, column) = self.images.symmetry(at).source((shape.height, shape.width), of_copy);
+        Provenance { image: self.images.origin(at), row: row as u16, column: column as u16 }
+    }
+
     fn assemble(&self, shape: ImageShape, estimates: Vec<Estimate>) -> Denoised {
         let has_posterior = self.with_posterior && self.spec.kind.has_posterior();
         let mut posterior = Posterior::default();
@@ -379,10 +387,11 @@ impl Machine {
         for estimate in estimates {
             x0.extend(estimate.x0);
             posterior.entropy_nats.extend(estimate.entropy_nats);
-            posterior.provenance.extend(estimate.provenance.into_iter().map(|place| Provenance {
-                image: self.images.origin(place.image as usize),
-                ..place
-            }));
+            if self.images.n_copies() > 1 {
+                let symmetry = |place: &Provenance| self.images.symmetry(place.image as usize);
+                posterior.symmetries.extend(estimate.provenance.iter().map(symmetry));
+            }
+            posterior.provenance.extend(estimate.provenance.iter().map(|place| self.named(*place)));
             if let Some(maps) = estimate.attention {
                 let all = attention.get_or_insert((maps.n_heads(), Vec::new()));
                 all.1.extend_from_slice(maps.weights());

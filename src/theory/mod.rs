@@ -53,6 +53,8 @@ pub mod machine;
 pub mod attention_settings_sweep;
 #[cfg(test)]
 mod nearest_smoothed_subset_tests;
+#[cfg(test)]
+mod augmented_dictionary_tests;
 
 pub use attention_of_network_or_file::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;
