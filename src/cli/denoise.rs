@@ -30,6 +30,7 @@ use super::denoise_output::output_tensors;
 use super::denoise_with_network::NetworkQuestion;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::arrays::safetensors_file::to_bytes;
+use crate::config::settings_of_few_words::WindowKind;
 use crate::diffusion::{Denoiser, Schedule};
 use crate::errorln;
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
@@ -40,6 +41,7 @@ use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
+use crate::theory::patch_window::{DEFAULT_WINDOW_WIDTH, PatchWindow};
 use crate::theory::training_pixels::Storage;
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 
@@ -55,7 +57,7 @@ pub struct DenoiseArgs {
     pub machine: Option<String>,
     /// Instead of a machine, the averaged network of this run's newest checkpoint; with --dtype f64 it computes in double
     /// precision on the CPU, and --label is the class of a class-conditional one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "smoothing", "smoothing_samples", "subset", "augment", "posterior", "schedule"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "smoothing", "smoothing_samples", "subset", "window", "window_width", "augment", "posterior", "schedule"])]
     pub run: Option<String>,
     /// Patch side, odd; for machines that compare patches.
     #[arg(long)]
@@ -106,6 +108,13 @@ pub struct DenoiseArgs {
     /// Machine subset: images as noise vanishes, a share of all up to 1 or a number above 1 [default: 0.02].
     #[arg(long, value_name = "N")]
     pub subset: Option<f64>,
+    /// How much the pixels of a patch count: square, all alike; gaussian, less with the distance from its centre; for ls, els,
+    /// els-interior, bbels and attention [default: square].
+    #[arg(long, value_name = "WINDOW", value_parser = parse_window)]
+    pub window: Option<WindowKind>,
+    /// Window gaussian: standard deviation in patch sides [default: 0.25].
+    #[arg(long, value_name = "W")]
+    pub window_width: Option<f64>,
     /// Also compare with mirrored (flip) and turned (dihedral; square images) copies of the training images: none, flip or
     /// dihedral [default: none].
     #[arg(long, value_name = "COPIES", value_parser = parse_augmentation)]
@@ -191,6 +200,26 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
     text.parse().map_err(|_| format!("choose from {}", Schedule::VARIANTS.join(", ")))
 }
 
+fn parse_window(text: &str) -> Result<WindowKind, String> {
+    text.parse().map_err(|_| format!("choose from {}", WindowKind::VARIANTS.join(", ")))
+}
+
+/// The window of `--window` and `--window-width`.
+fn window_of(machine: &str, kind: &MachineKind, args: &DenoiseArgs) -> Result<PatchWindow> {
+    match (args.window, args.window_width) {
+        (Some(WindowKind::Gaussian), _) if !kind.takes_window() => {
+            bail!("--window gaussian is for machines that compare patches, not for '{machine}'")
+        }
+        (Some(WindowKind::Gaussian), width) => {
+            Ok(PatchWindow::Gaussian { width: width.unwrap_or(DEFAULT_WINDOW_WIDTH) })
+        }
+        (_, Some(width)) => {
+            bail!("--window-width '{width}' is for --window gaussian; give that too")
+        }
+        _ => Ok(PatchWindow::Square),
+    }
+}
+
 fn parse_augmentation(text: &str) -> Result<Augmentation, String> {
     text.parse().map_err(|_| format!("choose from {}", Augmentation::VARIANTS.join(", ")))
 }
@@ -228,7 +257,8 @@ fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
         }
         None => 1,
     };
-    Ok(MachineSpec { kind, k: PatchSize::Fixed(k) })
+    let window = window_of(machine, &kind, args)?;
+    Ok(MachineSpec::new(kind, PatchSize::Fixed(k)).with_window(window))
 }
 
 /// The machine `smoothed` or `subset` with its settings from the command line; any other one as it is.

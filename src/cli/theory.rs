@@ -28,6 +28,8 @@ use crate::files::{make_folder, write_output};
 use crate::image::{Augmentation, ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
 use crate::runs::catch_signals;
+use crate::theory::machine_spec::MachineSpec;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
@@ -139,12 +141,22 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs, stop: &Arc<AtomicBool>) -> Resul
     })
 }
 
+/// Kind and patch sides of a machine, as samples of earlier versions have them, and its window if it is not square.
+fn machine_in_words(spec: &MachineSpec) -> String {
+    let MachineSpec { kind, k, window } = spec;
+    let window = match window {
+        PatchWindow::Square => String::new(),
+        other => format!(", window: {other:?}"),
+    };
+    format!("MachineSpec {{ kind: {kind:?}, k: {k:?}{window} }}")
+}
+
 impl Bench {
     /// Everything that one machine's samples depend on.
     fn settings(&self, machine: &NamedMachine, args: &TheoryArgs) -> Settings {
         let (dataset, ddim) = (&self.dataset, self.experiment.ddim());
         let pairs = [
-            ("machine", format!("{:?}", machine.spec)),
+            ("machine", machine_in_words(&machine.spec)),
             ("images", format!("{} of {}", self.images.len(), dataset.shape())),
             ("checksum", format!("{:08x}", self.checksum)),
             ("label", args.label.map_or_else(|| "any".to_owned(), |label| label.to_string())),

@@ -17,7 +17,7 @@ use super::noise_seed_purposes::NoiseSeeds;
 use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
 use super::settings_of_few_words::{
-    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName,
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName, WindowKind,
 };
 use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
@@ -29,6 +29,7 @@ use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_names::{
     DEFAULT_ATTENTION, DEFAULT_SMOOTHING, DEFAULT_SUBSET, DEFAULT_TAU,
 };
+use crate::theory::patch_window::DEFAULT_WINDOW_WIDTH;
 use crate::training::training_config::{
     ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
 };
@@ -261,6 +262,11 @@ section! {
     patch_size: Option<NonZeroUsize> = None, Accepted::Odd { max: 511, or_zero: true };
     /// patch side per sampling step, first for the cleanest; empty: theory.patch_size throughout
     scales: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// how much the pixels of a patch count in ls, els, els-interior, bbels and attention-*, but for attention-optimal: square,
+    /// all alike; gaussian, less with the distance from the centre (arXiv 2605.24192 has soft windows; on the CPU only)
+    window: WindowKind = WindowKind::Square, Accepted::Choice(WindowKind::VARIANTS);
+    /// window gaussian: its standard deviation in patch sides; it is cut off at the border of the patch
+    window_width: f64 = DEFAULT_WINDOW_WIDTH, Accepted::Number { min: 0.01, max: 1e6 };
     /// mirrored (flip) and turned (dihedral; square images only) copies of the training images in the dictionaries of all
     /// machines; auto: as training.augment. Twice or eight times the memory and time
     augment: DictionaryAugmentation = DictionaryAugmentation::Auto,

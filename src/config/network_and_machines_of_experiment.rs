@@ -12,7 +12,7 @@ use super::experiment_settings::{
     TheorySettings,
 };
 use super::settings_of_few_words::{
-    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName,
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName, WindowKind,
 };
 use crate::dataset::array_images::ArraySource;
 use crate::dataset::fit_to_square::Fit;
@@ -26,6 +26,7 @@ use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 
 /// A machine and its column name.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,9 +203,18 @@ impl Experiment {
                 ));
                 k = k.map(|&k| k.min(k_max));
             }
-            machines.push(NamedMachine { name: name.to_owned(), spec: MachineSpec { kind, k } });
+            let spec = MachineSpec::new(kind, k).with_window(self.patch_window());
+            machines.push(NamedMachine { name: name.to_owned(), spec });
         }
         (machines, notes)
+    }
+
+    /// The window through which machines compare patches.
+    fn patch_window(&self) -> PatchWindow {
+        match self.theory.window {
+            WindowKind::Square => PatchWindow::Square,
+            WindowKind::Gaussian => PatchWindow::Gaussian { width: self.theory.window_width },
+        }
     }
 
     /// The mirrored and turned copies in the dictionaries of machines.

@@ -109,7 +109,7 @@ impl<'a> Mosaics<'a> {
         let k = PatchSize::Fixed(fixed.unwrap_or_else(|| network.receptive_field()));
         let images = TrainingImages::from_dataset(dataset)?.augmented(augmentation)?;
         let machine =
-            Machine::new(MachineSpec { kind, k }, Arc::new(images), Precision::F32, None)?;
+            Machine::new(MachineSpec::new(kind, k), Arc::new(images), Precision::F32, None)?;
         Ok(Self { dataset, augmentation, machine: machine.with_posterior(true), circular })
     }
 

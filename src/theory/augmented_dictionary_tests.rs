@@ -54,7 +54,7 @@ fn denoised(
     x: &ImageBatch,
     level: NoiseLevel,
 ) -> Denoised {
-    let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(3) };
+    let spec = MachineSpec::new(kind.clone(), PatchSize::Fixed(3));
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
     machine.with_posterior(true).denoise(x, level).unwrap()
 }

@@ -24,6 +24,7 @@ use mosaic_lab::theory::gpu::launch_arguments::Launch;
 use mosaic_lab::theory::gpu::{Gpu, GpuPixels, Gpus};
 use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, Scheduled};
 use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
+use mosaic_lab::theory::patch_window::PatchWindow;
 use mosaic_lab::theory::posterior_weights::Accumulator;
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use rand::{RngExt, SeedableRng};
@@ -73,6 +74,7 @@ impl Case {
             shape: self.shape,
             pool: self.pool,
             k: self.k,
+            window: PatchWindow::Square,
             x,
             logit_scale: self.logit_scale,
         }
@@ -314,7 +316,7 @@ fn setting(kind: MachineKind, gpus: &[EmulatedGpu]) -> Setting {
     let told = reports.clone();
     let boxed = gpus.iter().map(|gpu| -> Box<dyn Gpu> { Box::new(gpu.clone()) }).collect();
     let gpus = Gpus::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
-    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let spec = MachineSpec::new(kind, Scheduled::Fixed(3));
     let machine = |images| {
         let machine = Machine::new(spec.clone(), Arc::new(images), Precision::F32, None).unwrap();
         machine.with_posterior(true)
@@ -417,7 +419,7 @@ fn double_precision_and_images_too_large_stay_on_the_cpu() {
     let shape = ImageShape::new(1, 4, 4);
     let images = TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_gpus(Arc::new(gpus));
     let kind = MachineKind::EquivariantLocal;
-    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let spec = MachineSpec::new(kind, Scheduled::Fixed(3));
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
     machine
         .denoise(&ImageBatch::new(shape, vec![0.5; 16]), Schedule::default().level(0.5))

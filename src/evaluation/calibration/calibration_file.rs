@@ -9,6 +9,8 @@ use thiserror::Error;
 use super::machine_schedule::{StepSettings, with_schedule};
 use crate::config::NamedMachine;
 use crate::files::{if_there, write_output};
+use crate::image::Augmentation;
+use crate::theory::patch_window::PatchWindow;
 
 /// The schedules of all machines that were calibrated against one network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,10 @@ pub struct Calibrated {
     /// made anew.
     #[serde(default)]
     pub sides: Vec<usize>,
+    /// Window and copies of the dictionary with which the machine was fitted, in words; empty for square windows and no
+    /// copies. A fit is used under the same ones only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
     /// The schedules that competed: the one that is kept, then the others by the mean r of their final samples.
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
@@ -128,10 +134,18 @@ impl Calibration {
         Ok(Some(found))
     }
 
-    /// The machines with their calibrated schedules; those that were not calibrated stay as they are.
-    pub fn apply(&self, machines: &[NamedMachine]) -> Vec<NamedMachine> {
+    /// The machines with their calibrated schedules; those that were not calibrated, or with other copies in the dictionary
+    /// or another window, stay as they are.
+    pub fn apply(
+        &self,
+        machines: &[NamedMachine],
+        augmentation: Augmentation,
+    ) -> Vec<NamedMachine> {
         let calibrated = |machine: &NamedMachine| {
-            let found = self.machines.iter().find(|found| found.machine == machine.name);
+            let variant = variant_in_words(machine.spec.window, augmentation);
+            let is_of =
+                |found: &&Calibrated| found.machine == machine.name && found.variant == variant;
+            let found = self.machines.iter().find(is_of);
             NamedMachine {
                 name: machine.name.clone(),
                 spec: found.map_or_else(
@@ -142,6 +156,19 @@ impl Calibration {
         };
         machines.iter().map(calibrated).collect()
     }
+}
+
+/// See [`Calibrated::variant`].
+pub fn variant_in_words(window: PatchWindow, augmentation: Augmentation) -> String {
+    let window = match window {
+        PatchWindow::Square => None,
+        PatchWindow::Gaussian { width } => Some(format!("gaussian window of {width} k")),
+    };
+    let copies = (augmentation != Augmentation::None).then(|| {
+        let word: &str = augmentation.into();
+        format!("{word} copies")
+    });
+    window.into_iter().chain(copies).collect::<Vec<_>>().join(", ")
 }
 
 impl Calibrated {

@@ -140,7 +140,7 @@ impl FloorMachine {
         .into_iter()
         .chain(optimal.map(|kind| (kind, moved)))
         .map(|(kind, translation)| {
-            let spec = MachineSpec { kind, k: PatchSize::Fixed(patch_side) };
+            let spec = MachineSpec::new(kind, PatchSize::Fixed(patch_side));
             Self::new(spec, translation, dictionaries)
         })
         .collect()

@@ -156,7 +156,7 @@ fn without_attention(machine: &Machine, class: &AttentionClass) -> Result<Machin
         Border::Wrap => MachineKind::EquivariantLocal,
         _ => MachineKind::BoundaryBroken,
     };
-    let spec = MachineSpec { kind, k: machine.spec().k.clone() };
+    let spec = MachineSpec::new(kind, machine.spec().k.clone());
     let local = machine.with_spec(spec).map_err(|error| DenoiseError::Failed {
         denoiser: machine.spec().column(),
         source: Box::new(error),
@@ -218,7 +218,8 @@ fn leading(
     };
     let images = machine.images();
     let k = machine.patch_side(level);
-    let sweep = Sweep { images, pool, k, level, x: x.values(), maps: maps.as_ref() };
+    let window = machine.spec().window;
+    let sweep = Sweep { images, pool, k, window, level, x: x.values(), maps: maps.as_ref() };
     let mut numbers = Vec::new();
     let mut weights = Vec::new();
     for top in sweep.leading(source, lambda, N_LEADING * images.n_copies()) {
