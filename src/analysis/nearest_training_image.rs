@@ -170,6 +170,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mirrored_training_image_is_a_copy_where_mirrored_ones_were_drawn() {
+        let data = noise_set();
+        let image = data.batch(3, 1).into_values();
+        let mirrored: Vec<f64> = (0..36).map(|i| image[i / 6 * 6 + 5 - i % 6]).collect();
+        let found = |augmentation| {
+            nearest_of_copies(&mirrored, &data, Shifts::Every, augmentation).unwrap()
+        };
+        assert!(!found(Augmentation::None).is_copy());
+        for augmentation in [Augmentation::Flip, Augmentation::Dihedral] {
+            let found = found(augmentation);
+            assert!(found.is_copy() && found.image == 3 && found.distance == 0.0, "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_copy_of_an_image_that_is_there_twice_is_a_copy() {
         let data = noise_set();
         let image = data.image(3).to_vec();

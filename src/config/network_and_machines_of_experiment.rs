@@ -175,7 +175,7 @@ impl Experiment {
         } else {
             PatchSize::PerStep(self.theory.scales.clone())
         };
-        let mut notes: Vec<String> = self.note_on_copies().into_iter().collect();
+        let mut notes: Vec<String> = self.copies_in_words().into_iter().collect();
         let mut machines = Vec::new();
         for &machine in &self.theory.machines {
             let name: &str = machine.into();
@@ -227,8 +227,8 @@ impl Experiment {
         }
     }
 
-    /// A message about the copies among which machines look.
-    fn note_on_copies(&self) -> Option<String> {
+    /// Which copies machines compare with, and whether training draws them; `None` without copies.
+    pub fn copies_in_words(&self) -> Option<String> {
         let copies = match self.dictionary_augmentation() {
             Augmentation::None => return None,
             Augmentation::Flip => "the mirrored copies",
@@ -416,6 +416,37 @@ mod tests {
         };
         assert_eq!(kind(Padding::Circular), MachineKind::LocalWrapped);
         assert_eq!(kind(Padding::Zeros), MachineKind::Local);
+    }
+
+    #[test]
+    fn machines_compare_with_the_copies_that_training_draws_unless_told_otherwise() {
+        let mut experiment = Experiment::default();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::None);
+        assert_eq!(experiment.copies_in_words(), None);
+        experiment.set("training.augment", "flip").unwrap();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::Flip);
+        assert!(experiment.copies_in_words().unwrap().ends_with("as training does"));
+        experiment.set("theory.augment", "none").unwrap();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::None);
+        experiment.set("theory.augment", "dihedral").unwrap();
+        assert!(experiment.copies_in_words().unwrap().contains("training does not draw"));
+        assert!(experiment.check_augmentation(rgb(8)).is_ok());
+        let error = experiment.check_augmentation(ImageShape::new(1, 4, 6)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("theory.augment") && error.contains("'flip'"), "{error}");
+    }
+
+    #[test]
+    fn a_window_is_given_to_machines_that_compare_patches() {
+        let mut experiment = Experiment::default();
+        experiment.set("theory.machines", "els,attention-optimal,pspc,ideal").unwrap();
+        experiment.set("theory.window", "gaussian").unwrap();
+        experiment.set("theory.window_width", "0.4").unwrap();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let (machines, _) = experiment.machines(&network);
+        let square = PatchWindow::Square;
+        let windows: Vec<PatchWindow> = machines.iter().map(|m| m.spec.window).collect();
+        assert_eq!(windows, [PatchWindow::Gaussian { width: 0.4 }, square, square, square]);
     }
 
     #[test]

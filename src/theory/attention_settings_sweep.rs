@@ -137,8 +137,8 @@ mod tests {
             (Pool::SameBorder, PatchWindow::Square),
             (Pool::Wrap, gaussian),
         ] {
-            let (images, maps) = (&*images, Some(&maps));
-            let sweep = Sweep { images, pool, k: 3, window, level, x: x.values(), maps };
+            let (images, maps) = (images.clone(), Some(&maps));
+            let sweep = Sweep { images: &images, pool, k: 3, window, level, x: x.values(), maps };
             let found = sweep.mixtures(&sources, &lambdas);
             for (source, found) in sources.iter().zip(found) {
                 for (lambda, mixture) in lambdas.into_iter().zip(found) {

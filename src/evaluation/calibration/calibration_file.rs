@@ -177,3 +177,62 @@ impl Calibrated {
         self.candidates.first().map_or(&[], |candidate| &candidate.settings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
+
+    #[test]
+    fn a_fit_is_applied_under_the_window_and_copies_that_it_was_made_with_only() {
+        let gaussian = PatchWindow::Gaussian { width: 0.25 };
+        let settings = vec![StepSettings { k: 7, lambda: 0.0, gamma: 0.0, tau: 0.0 }];
+        let candidate = Candidate {
+            origin: Origin::Network,
+            boost: 1.0,
+            error: 0.0,
+            r: None,
+            r_mean: 0.0,
+            settings,
+        };
+        let of = |window, augmentation| Calibration {
+            format: 1,
+            step: 1,
+            noise_seed: 0,
+            first_seed: 500,
+            n_seeds: 1,
+            n_steps: 1,
+            machines: vec![Calibrated {
+                machine: "els".to_owned(),
+                sides: vec![7],
+                variant: variant_in_words(window, augmentation),
+                candidates: vec![candidate.clone()],
+                steps: Vec::new(),
+                patch_growth_error: None,
+            }],
+        };
+        let variants = [
+            (PatchWindow::Square, Augmentation::None),
+            (gaussian, Augmentation::None),
+            (PatchWindow::Square, Augmentation::Flip),
+            (gaussian, Augmentation::Dihedral),
+        ];
+        for made in variants {
+            for used in variants {
+                let plain = MachineSpec::new(MachineKind::EquivariantLocal, PatchSize::Fixed(3));
+                let machine =
+                    NamedMachine { name: "els".to_owned(), spec: plain.with_window(used.0) };
+                let found = of(made.0, made.1).apply(&[machine], used.1).remove(0).spec;
+                let expected = if made == used { 7 } else { 3 };
+                assert_eq!((*found.k.at(1.0), found.window), (expected, used.0), "{made:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fit_with_square_windows_and_no_copies_is_written_as_before() {
+        assert_eq!(variant_in_words(PatchWindow::Square, Augmentation::None), "");
+        let words = variant_in_words(PatchWindow::Gaussian { width: 0.5 }, Augmentation::Flip);
+        assert_eq!(words, "gaussian window of 0.5 k, flip copies");
+    }
+}
