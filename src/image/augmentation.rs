@@ -6,7 +6,7 @@
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::ImageShape;
+use super::batch::ImageShape;
 
 /// Which copies of each image there are besides the image itself.
 #[derive(
