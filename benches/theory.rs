@@ -47,7 +47,7 @@ fn machines(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         group.sample_size(10);
         for &k in sides {
-            let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(k) };
+            let spec = MachineSpec::new(kind.clone(), PatchSize::Fixed(k));
             let machine = Machine::new(spec, images.clone(), Precision::F32, None)
                 .expect("every machine of the table fits these images");
             for t in [0.5, 0.1] {

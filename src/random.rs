@@ -45,6 +45,8 @@ pub enum Purpose {
     BranchNoise = 14,
     /// Noise on the copies of an input over which the machine `smoothed` averages; index = copy.
     SmoothingNoise = 15,
+    /// Mirrored and turned copies that training draws; index = training step.
+    TrainingCopies = 16,
 }
 
 /// The random generator for one purpose and item of an experiment.

@@ -137,6 +137,55 @@ fn the_posterior_and_the_type_are_as_asked() {
     assert!(places.chunks(3).all(|p| (1..3).contains(&p[0]) && p[1] < 4 && p[2] < 4));
 }
 
+/// Numbers of an i64 tensor.
+fn integers(path: &Path, name: &str) -> Vec<i64> {
+    let (dtype, _, bytes) = read(path, name);
+    assert_eq!(dtype, Dtype::I64);
+    bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()
+}
+
+#[test]
+fn mirrored_copies_are_compared_with_and_named() {
+    let bench = Bench::new();
+    // The input is a mirrored training image and the image itself, nearly without noise.
+    let pixels: Vec<u8> = (0..48_u32).map(|i| (i * 37 % 256) as u8).collect();
+    let value = |p: usize| f64::from(pixels[32 + p]) / 127.5 - 1.0;
+    let mirrored = (0..16).map(|p| value(p / 4 * 4 + 3 - p % 4));
+    let x = floats(mirrored.chain((0..16).map(value)));
+    save(&bench.path("x"), &[("x", Dtype::F64, &[2, 1, 4, 4], x)]);
+    bench.succeed("els", &["--t", "0.01", "--augment", "flip", "--posterior"]);
+    let out = bench.path("out");
+    assert_eq!(read(&out, "symmetry").1, [2, 4, 4]);
+    let symmetries = integers(&out, "symmetry");
+    assert_eq!(symmetries, [[1; 16], [0; 16]].concat());
+    let expected = (0..16).flat_map(|p| [2, p / 4, 3 - p % 4]);
+    let expected: Vec<i64> = expected.chain((0..16).flat_map(|p| [2, p / 4, p % 4])).collect();
+    assert_eq!(integers(&out, "provenance"), expected);
+    bench.succeed("els", &["--posterior"]);
+    let bytes = std::fs::read(&out).unwrap();
+    assert!(SafeTensors::deserialize(&bytes).unwrap().tensor("symmetry").is_err());
+}
+
+#[test]
+fn a_gaussian_window_changes_patch_machines_alone() {
+    let bench = Bench::new();
+    let estimate = |machine, more: &[&str]| {
+        bench.succeed(machine, more);
+        doubles(&bench.path("out"), "x0")
+    };
+    let square = estimate("els", &[]);
+    assert_eq!(estimate("els", &["--window", "square"]), square);
+    assert_ne!(estimate("els", &["--window", "gaussian"]), square);
+    let wide = estimate("els", &["--window", "gaussian", "--window-width", "1e6"]);
+    assert!(wide.iter().zip(&square).all(|(a, b)| (a - b).abs() < 1e-9));
+    std::fs::remove_file(bench.path("out")).unwrap();
+    bench.refuse("ideal", &["--window", "gaussian"], "not for 'ideal'");
+    bench.refuse("els", &["--window-width", "2"], "--window gaussian");
+    bench.refuse("els", &["--window", "gaussian", "--window-width", "0"], "above 0");
+    bench.refuse("els", &["--window", "round"], "square, gaussian");
+    bench.refuse("els", &["--augment", "turn"], "none, flip, dihedral");
+}
+
 #[test]
 fn given_uniform_maps_equal_the_uniform_source() {
     let bench = Bench::new();

@@ -45,7 +45,7 @@ impl Problem {
     }
 
     fn machine(&self, kind: MachineKind, k: usize) -> Machine {
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(k) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(k));
         Machine::new(spec, self.dictionary(), Precision::F64, None).unwrap().with_posterior(true)
     }
 
@@ -292,7 +292,7 @@ proptest! {
         let x = ImageBatch::new(problem.shape, problem.x.clone());
         let co_origin = attention(1.0, 0.5, AttentionSource::CoOrigin);
         for kind in PATCHED.into_iter().chain([MachineKind::EquivariantIdeal, co_origin]) {
-            let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(3) };
+            let spec = MachineSpec::new(kind.clone(), PatchSize::Fixed(3));
             let single = Machine::new(spec, problem.dictionary(), Precision::F32, None).unwrap();
             let single = single.denoise(&x, level).unwrap();
             prop_assert!(gap(single.x0.values(), problem.run(kind.clone(), 3).x0.values()) < 2e-4);
@@ -313,10 +313,7 @@ proptest! {
         }
         let provider = Arc::new(FixedAttention::new(2, n_pixels, maps.clone()).unwrap());
         let (lambda, gamma) = (0.7, 0.4);
-        let spec = MachineSpec {
-            kind: attention(lambda, gamma, AttentionSource::Measured),
-            k: PatchSize::Fixed(3),
-        };
+        let spec = MachineSpec::new(attention(lambda, gamma, AttentionSource::Measured), PatchSize::Fixed(3));
         let machine =
             Machine::new(spec, problem.dictionary(), Precision::F64, Some(provider)).unwrap();
         let level = Schedule::Cosine.level(problem.t);
@@ -385,7 +382,7 @@ fn small() -> Problem {
 }
 
 fn refusal(kind: MachineKind, k: PatchSize) -> TheoryError {
-    let spec = MachineSpec { kind, k };
+    let spec = MachineSpec::new(kind, k);
     Machine::new(spec, small().dictionary(), Precision::F64, None).err().expect("a refusal")
 }
 
@@ -411,7 +408,7 @@ fn impossible_settings_are_refused_in_words() {
         assert!(message.contains(expected), "'{message}' lacks '{expected}'");
     }
     let none = Arc::new(TrainingImages::from_values(ImageShape::new(1, 4, 4), vec![]).unwrap());
-    let spec = MachineSpec { kind: els.clone(), k: fixed(3) };
+    let spec = MachineSpec::new(els.clone(), fixed(3));
     assert!(matches!(
         Machine::new(spec, none, Precision::F64, None),
         Err(TheoryError::EmptyDictionary { .. })
@@ -441,7 +438,7 @@ fn provenance_points_into_the_unfiltered_set() {
     let values = [vec![-1.0; 9], vec![0.0; 9], vec![1.0; 9]].concat();
     let images = TrainingImages::from_values(shape, values).unwrap();
     let images = images.with_labels(vec![0, 1, 1]).unwrap().only_label(1).unwrap();
-    let spec = MachineSpec { kind: MachineKind::Local, k: PatchSize::Fixed(3) };
+    let spec = MachineSpec::new(MachineKind::Local, PatchSize::Fixed(3));
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
     let machine = machine.with_posterior(true);
     let x = ImageBatch::new(shape, vec![0.9; 9]);
@@ -489,7 +486,7 @@ fn single_precision_is_close_to_double_at_the_least_and_the_most_noise_of_every_
             let kinds = [MachineKind::Ideal, MachineKind::EquivariantIdeal, attention.clone()];
             for kind in PATCHED.into_iter().chain(kinds) {
                 let expected = problem.run_at(kind.clone(), 3, level).x0;
-                let spec = MachineSpec { kind: kind.clone(), k: PatchSize::Fixed(3) };
+                let spec = MachineSpec::new(kind.clone(), PatchSize::Fixed(3));
                 let single = Machine::new(spec, problem.dictionary(), Precision::F32, None);
                 let x = ImageBatch::new(shape, problem.x.clone());
                 let found = single.unwrap().denoise(&x, level).unwrap().x0;

@@ -124,8 +124,7 @@ fn score_errors(precision: Precision) -> BTreeMap<String, (f64, usize, String)> 
     let mut worst = BTreeMap::new();
     for case in &scores.cases {
         let images = dictionary(&case.data_file, case.n, case.label);
-        let spec =
-            MachineSpec { kind: kind(&case.module), k: PatchSize::Fixed(case.k.unwrap_or(1)) };
+        let spec = MachineSpec::new(kind(&case.module), PatchSize::Fixed(case.k.unwrap_or(1)));
         let machine = Machine::new(spec, images, precision, None).unwrap();
         let bytes = read(&case.file);
         let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -174,7 +173,7 @@ fn trajectories_equal_the_reference() {
         for step in &case.steps {
             scales[step.i - 1] = step.k.or(case.fixed_k).unwrap_or(1);
         }
-        let spec = MachineSpec { kind: kind(&case.module), k: PatchSize::PerStep(scales) };
+        let spec = MachineSpec::new(kind(&case.module), PatchSize::PerStep(scales));
         let images = dictionary(&case.data_file, case.n, case.label);
         let machine = Machine::new(spec, images, Precision::F64, None).unwrap();
         let bytes = read(&case.file);

@@ -34,7 +34,7 @@ impl Problem {
 
     fn machine(&self, kind: MachineKind, k: usize) -> Machine {
         let images = TrainingImages::from_values(self.shape, self.images.clone()).unwrap();
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(k) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(k));
         Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap().with_posterior(true)
     }
 
@@ -257,7 +257,7 @@ fn impossible_settings_are_refused_in_words() {
     let images =
         Arc::new(TrainingImages::from_values(ImageShape::new(1, 4, 4), vec![0.0; 32]).unwrap());
     let refusal = |kind, k| {
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(k) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(k));
         Machine::new(spec, images.clone(), Precision::F64, None).err().unwrap().to_string()
     };
     for threshold in [0.0, 2.0, f64::NAN] {

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use crate::dataset::Dataset;
-use crate::image::{ImageShape, from_byte};
+use crate::image::{Augmentation, ImageShape, from_byte};
 
 /// Below this ratio a sample counts as a copy.
 pub const COPY_RATIO: f64 = 1.0 / 3.0;
@@ -93,6 +93,26 @@ pub fn nearest(sample: &[f64], dataset: &Dataset, shifts: Shifts) -> Option<Near
     })
 }
 
+/// As [`nearest`], of the symmetry of the sample among those of `augmentation` that has the nearest training image: a network
+/// that is trained on mirrored images may copy one of those. Shift and image are those for that symmetry.
+///
+/// # Panics
+///
+/// As [`nearest`], and if images of this shape have no such symmetry.
+pub fn nearest_of_copies(
+    sample: &[f64],
+    dataset: &Dataset,
+    shifts: Shifts,
+    augmentation: Augmentation,
+) -> Option<Nearest> {
+    // The symmetries are a group: a sample is near a copy of an image where a copy of the sample is near the image.
+    let copies = augmentation.symmetries().iter().map(|symmetry| {
+        let copy: Vec<f64> = symmetry.of_image(dataset.shape(), sample).collect();
+        nearest(&copy, dataset, shifts)
+    });
+    copies.flatten().min_by(|a, b| a.distance.total_cmp(&b.distance))
+}
+
 /// Whether one training image is another at one of the shifts.
 fn are_shifts(dataset: &Dataset, a: usize, b: usize, shifts: Shifts) -> bool {
     let shape = dataset.shape();
@@ -147,6 +167,21 @@ mod tests {
         let found = nearest(&shifted, &data, Shifts::Every).unwrap();
         assert_eq!((found.image, found.shift, found.distance), (3, (2, 5), 0.0));
         assert!(found.is_copy());
+    }
+
+    #[test]
+    fn a_mirrored_training_image_is_a_copy_where_mirrored_ones_were_drawn() {
+        let data = noise_set();
+        let image = data.batch(3, 1).into_values();
+        let mirrored: Vec<f64> = (0..36).map(|i| image[i / 6 * 6 + 5 - i % 6]).collect();
+        let found = |augmentation| {
+            nearest_of_copies(&mirrored, &data, Shifts::Every, augmentation).unwrap()
+        };
+        assert!(!found(Augmentation::None).is_copy());
+        for augmentation in [Augmentation::Flip, Augmentation::Dihedral] {
+            let found = found(augmentation);
+            assert!(found.is_copy() && found.image == 3 && found.distance == 0.0, "{found:?}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ mod tests {
     fn posterior(images: &[u32]) -> Posterior {
         let provenance =
             images.iter().map(|&image| Provenance { image, ..Provenance::default() }).collect();
-        Posterior { entropy_nats: vec![0.0; images.len()], provenance }
+        Posterior { entropy_nats: vec![0.0; images.len()], provenance, ..Posterior::default() }
     }
 
     #[test]

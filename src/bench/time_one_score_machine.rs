@@ -172,5 +172,5 @@ pub(super) fn queries(
 
 /// A spec with one patch side throughout.
 pub fn fixed(kind: MachineKind, k: usize) -> MachineSpec {
-    MachineSpec { kind, k: PatchSize::Fixed(k) }
+    MachineSpec::new(kind, PatchSize::Fixed(k))
 }

@@ -7,10 +7,12 @@
 //! --images     images [N,C,H,W] f32 | f64 in [-1, 1], or u8 mapped by u8 / 127.5 - 1; labels [N] u8 | i32 | i64
 //! --input      x [B,C,H,W] f32 | f64
 //! --attention  attention [P,P] | [B,P,P] | [B,heads,P,P] f32 | f64, rows summing to 1, P = H W
-//! --output     x0, eps, score [B,C,H,W]; with --posterior entropy [B,H,W], provenance [B,H,W,3]
+//! --output     x0, eps, score [B,C,H,W]; with --posterior entropy [B,H,W], provenance [B,H,W,3]; with --augment also
+//!              symmetry [B,H,W]
 //! ```
 //!
-//! `provenance` is i64: image (index in `--images`, even if `--label` selects a subset), row, column.
+//! `provenance` is i64: image (index in `--images`, even if `--label` selects a subset), row, column. `symmetry` is i64: 2 for each quarter turn clockwise of that image, and 1 if it was mirrored left to right before;
+//! row and column are those of the image as it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,16 +30,18 @@ use super::denoise_output::output_tensors;
 use super::denoise_with_network::NetworkQuestion;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::arrays::safetensors_file::to_bytes;
+use crate::config::enum_settings::WindowKind;
 use crate::diffusion::{Denoiser, Schedule};
 use crate::errorln;
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
 use crate::files::{check_output, write_output};
 use crate::hardware::device_request::DeviceRequest;
-use crate::image::ImageShape;
+use crate::image::{Augmentation, ImageShape};
 use crate::theory::machine_names::{DEFAULT_ATTENTION, DEFAULT_TAU};
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
+use crate::theory::patch_window::{DEFAULT_WINDOW_WIDTH, PatchWindow};
 use crate::theory::training_pixels::Storage;
 use crate::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 
@@ -53,7 +57,7 @@ pub struct DenoiseArgs {
     pub machine: Option<String>,
     /// Instead of a machine, the averaged network of this run's newest checkpoint; with --dtype f64 it computes in double
     /// precision on the CPU, and --label is the class of a class-conditional one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "smoothing", "smoothing_samples", "subset", "posterior", "schedule"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["k", "attention", "lambda", "gamma", "tau", "attention_source", "mask", "smoothing", "smoothing_samples", "subset", "window", "window_width", "augment", "posterior", "schedule"])]
     pub run: Option<String>,
     /// Patch side, odd; for machines that compare patches.
     #[arg(long)]
@@ -104,6 +108,17 @@ pub struct DenoiseArgs {
     /// Machine subset: images as noise vanishes, a share of all up to 1 or a number above 1 [default: 0.02].
     #[arg(long, value_name = "N")]
     pub subset: Option<f64>,
+    /// How much the pixels of a patch count: square, all alike; gaussian, less with the distance from its centre; for ls, els,
+    /// els-interior, bbels and attention [default: square].
+    #[arg(long, value_name = "WINDOW", value_parser = parse_window)]
+    pub window: Option<WindowKind>,
+    /// Window gaussian: standard deviation in patch sides [default: 0.25].
+    #[arg(long, value_name = "W")]
+    pub window_width: Option<f64>,
+    /// Also compare with mirrored (flip) and turned (dihedral; square images) copies of the training images: none, flip or
+    /// dihedral [default: none].
+    #[arg(long, value_name = "COPIES", value_parser = parse_augmentation)]
+    pub augment: Option<Augmentation>,
     /// Keep only training images with this label; with --run, the class of all images.
     #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub label: Option<i64>,
@@ -155,6 +170,7 @@ pub fn with_machine(args: &DenoiseArgs) -> Result<()> {
     let cannot = || format!("cannot write the output '{}'", args.output.display());
     check_output(&args.output).with_context(cannot)?;
     let images = read_images(images, args.label)?;
+    let images = images.augmented(args.augment.unwrap_or_default())?;
     let images = match args.dtype {
         // GPUs support only single precision.
         OutputType::F64 => images,
@@ -182,6 +198,30 @@ pub fn with_machine(args: &DenoiseArgs) -> Result<()> {
 
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
     text.parse().map_err(|_| format!("choose from {}", Schedule::VARIANTS.join(", ")))
+}
+
+fn parse_window(text: &str) -> Result<WindowKind, String> {
+    text.parse().map_err(|_| format!("choose from {}", WindowKind::VARIANTS.join(", ")))
+}
+
+/// The window of `--window` and `--window-width`.
+fn window_of(machine: &str, kind: &MachineKind, args: &DenoiseArgs) -> Result<PatchWindow> {
+    match (args.window, args.window_width) {
+        (Some(WindowKind::Gaussian), _) if !kind.takes_window() => {
+            bail!("--window gaussian is for machines that compare patches, not for '{machine}'")
+        }
+        (Some(WindowKind::Gaussian), width) => {
+            Ok(PatchWindow::Gaussian { width: width.unwrap_or(DEFAULT_WINDOW_WIDTH) })
+        }
+        (_, Some(width)) => {
+            bail!("--window-width '{width}' is for --window gaussian; give that too")
+        }
+        _ => Ok(PatchWindow::Square),
+    }
+}
+
+fn parse_augmentation(text: &str) -> Result<Augmentation, String> {
+    text.parse().map_err(|_| format!("choose from {}", Augmentation::VARIANTS.join(", ")))
 }
 
 fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
@@ -217,7 +257,8 @@ fn machine_spec(machine: &str, args: &DenoiseArgs) -> Result<MachineSpec> {
         }
         None => 1,
     };
-    Ok(MachineSpec { kind, k: PatchSize::Fixed(k) })
+    let window = window_of(machine, &kind, args)?;
+    Ok(MachineSpec::new(kind, PatchSize::Fixed(k)).with_window(window))
 }
 
 /// The machine `smoothed` or `subset` with its settings from the command line; any other one as it is.

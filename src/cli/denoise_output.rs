@@ -45,7 +45,13 @@ pub fn output_tensors(
             [i64::from(place.image), i64::from(place.row), i64::from(place.column)]
         });
         let bytes = places.flat_map(i64::to_le_bytes).collect();
-        tensors.push(("provenance".to_owned(), Dtype::I64, [pixels, vec![3]].concat(), bytes));
+        let sizes = [&pixels[..], &[3]].concat();
+        tensors.push(("provenance".to_owned(), Dtype::I64, sizes, bytes));
+        if !posterior.symmetries.is_empty() {
+            let numbers = posterior.symmetries.iter().map(|symmetry| i64::from(symmetry.number()));
+            let bytes = numbers.flat_map(i64::to_le_bytes).collect();
+            tensors.push(("symmetry".to_owned(), Dtype::I64, pixels, bytes));
+        }
     }
     tensors
 }

@@ -25,9 +25,11 @@ use crate::evaluation::agreement_and_rates;
 use crate::evaluation::approximation_error::ApproximationError;
 use crate::evaluation::theory_samples::{Outcome, Settings, TheorySamples};
 use crate::files::{make_folder, write_output};
-use crate::image::{ImageBatch, contact_sheet, picture_file};
+use crate::image::{Augmentation, ImageBatch, contact_sheet, picture_file};
 use crate::random::noise_seeds;
 use crate::runs::catch_signals;
+use crate::theory::machine_spec::MachineSpec;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::{Machine, Precision, TrainingImages};
 use crate::{console, errorln};
 
@@ -139,12 +141,22 @@ fn prepare(paths: &LabPaths, args: &TheoryArgs, stop: &Arc<AtomicBool>) -> Resul
     })
 }
 
+/// Kind and patch sides of a machine, as samples of earlier versions have them, and its window if it is not square.
+fn machine_in_words(spec: &MachineSpec) -> String {
+    let MachineSpec { kind, k, window } = spec;
+    let window = match window {
+        PatchWindow::Square => String::new(),
+        other => format!(", window: {other:?}"),
+    };
+    format!("MachineSpec {{ kind: {kind:?}, k: {k:?}{window} }}")
+}
+
 impl Bench {
     /// Everything that one machine's samples depend on.
     fn settings(&self, machine: &NamedMachine, args: &TheoryArgs) -> Settings {
         let (dataset, ddim) = (&self.dataset, self.experiment.ddim());
         let pairs = [
-            ("machine", format!("{:?}", machine.spec)),
+            ("machine", machine_in_words(&machine.spec)),
             ("images", format!("{} of {}", self.images.len(), dataset.shape())),
             ("checksum", format!("{:08x}", self.checksum)),
             ("label", args.label.map_or_else(|| "any".to_owned(), |label| label.to_string())),
@@ -152,7 +164,14 @@ impl Bench {
             ("noise_seed", self.experiment.noise_seed.to_string()),
             ("sampling_steps", ddim.n_steps.to_string()),
         ];
-        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        // Samples of earlier versions have no such setting.
+        let augmentation = self.images.augmentation();
+        let copies = (augmentation != Augmentation::None).then(|| {
+            let word: &str = augmentation.into();
+            ("augment", word.to_owned())
+        });
+        let all = pairs.into_iter().chain(copies);
+        all.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// How far an approximate machine is from the exact one; `None` for exact machines.

@@ -130,7 +130,8 @@ pub(super) fn open(paths: &LabPaths, args: &TheoryArgs) -> Result<Opened> {
     };
     let (gpus, _) = open_gpus(&device, |problem| errorln!("{problem}"))?;
     let solver = Arc::new(CachedSolver::new(paths.runs()?.path().join(SOLUTIONS)));
-    let images = with_gpus(TrainingImages::from_dataset(&dataset)?, gpus);
+    let images = TrainingImages::from_dataset(&dataset)?;
+    let images = with_gpus(images.augmented(experiment.dictionary_augmentation())?, gpus);
     let images = images.with_optimum_solver(solver.clone());
     let images = match args.label {
         Some(label) => images.only_label(label)?,

@@ -69,6 +69,29 @@ pub enum LargestSide {
     Image,
 }
 
+/// Values of `theory.augment`: which copies of the training images the dictionaries of machines hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum DictionaryAugmentation {
+    /// Those that training draws.
+    Auto,
+    None,
+    Flip,
+    Dihedral,
+}
+
+/// Values of `theory.window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum WindowKind {
+    /// All pixels of a patch count alike.
+    Square,
+    /// Less with their distance from its centre.
+    Gaussian,
+}
+
+impl Word for DictionaryAugmentation {}
+impl Word for WindowKind {}
 impl Word for ArrayLayout {}
 impl Word for Crop {}
 impl Word for Resample {}

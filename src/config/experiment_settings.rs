@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 use strum::VariantNames;
 
-use super::enum_settings::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::enum_settings::{
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName, WindowKind,
+};
 use super::error::SettingError;
 use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
@@ -21,11 +23,13 @@ use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
 use crate::dataset::value_range::ValueRange;
 use crate::diffusion::Schedule;
+use crate::image::Augmentation;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::theory::ls_wiener::DEFAULT_THRESHOLD;
 use crate::theory::machine_names::{
     DEFAULT_ATTENTION, DEFAULT_SMOOTHING, DEFAULT_SUBSET, DEFAULT_TAU,
 };
+use crate::theory::patch_window::DEFAULT_WINDOW_WIDTH;
 use crate::training::training_config::{
     ComputeType, LossWeighting, LrSchedule, OptimizerKind, TrainingConfig,
 };
@@ -186,6 +190,9 @@ pub(super) const TRAINING: &[Setting<Experiment>] = rows! {
     compute_type, Accepted::Choice(ComputeType::VARIANTS);
     /// seed of weights, data order, noise and noise levels
     seed, SEED;
+    /// mirrored and turned copies of images: each image drawn is, with equal probability, itself or mirrored left to right
+    /// (flip), or under any symmetry of the square (dihedral; square images only)
+    augment, Accepted::Choice(Augmentation::VARIANTS);
     /// share of the noise levels t drawn from training.focus_from to training.focus_to; the others are drawn from all
     /// levels. More of the levels at which a network is furthest from its floor bring it closer (`mosaic report`)
     focus_share, Accepted::Number { min: 0.0, max: 0.99 };
@@ -255,6 +262,15 @@ section! {
     patch_size: Option<NonZeroUsize> = None, Accepted::Odd { max: 511, or_zero: true };
     /// patch side per sampling step, first for the cleanest; empty: theory.patch_size throughout
     scales: Vec<usize> = Vec::new(), Accepted::OddIntegers { max: 511, may_be_empty: true };
+    /// how much the pixels of a patch count in ls, els, els-interior, bbels and attention-*, but for attention-optimal: square,
+    /// all alike; gaussian, less with the distance from the centre (arXiv 2605.24192 has soft windows; on the CPU only)
+    window: WindowKind = WindowKind::Square, Accepted::Choice(WindowKind::VARIANTS);
+    /// window gaussian: its standard deviation in patch sides; it is cut off at the border of the patch
+    window_width: f64 = DEFAULT_WINDOW_WIDTH, Accepted::Number { min: 0.01, max: 1e6 };
+    /// mirrored (flip) and turned (dihedral; square images only) copies of the training images in the dictionaries of all
+    /// machines; auto: as training.augment. Twice or eight times the memory and time
+    augment: DictionaryAugmentation = DictionaryAugmentation::Auto,
+        Accepted::Choice(DictionaryAugmentation::VARIANTS);
     /// attention machine: weight of the attended patches' evidence for a training image
     lambda: f64 = DEFAULT_ATTENTION.lambda, POSITIVE;
     /// attention machine: share of the estimate that is an attention-weighted mean

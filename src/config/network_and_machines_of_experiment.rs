@@ -6,7 +6,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::enum_settings::{ArchitectureKind, DatasetKind, LargestSide, MachineName};
+use super::enum_settings::{
+    ArchitectureKind, DatasetKind, DictionaryAugmentation, LargestSide, MachineName, WindowKind,
+};
 use super::error::SettingError;
 use super::experiment_settings::{
     CalibrateSettings, CalibrationGrid, DatasetSettings, Experiment, NetworkSettings,
@@ -17,13 +19,14 @@ use crate::dataset::fit_to_square::Fit;
 use crate::dataset::parquet_images::TableSource;
 use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
 use crate::diffusion::Ddim;
-use crate::image::ImageShape;
+use crate::image::{Augmentation, ImageShape};
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
 use crate::optimum::class_of_network;
 use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 
 /// A machine and its column name.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +175,7 @@ impl Experiment {
         } else {
             PatchSize::PerStep(self.theory.scales.clone())
         };
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = self.copies_in_words().into_iter().collect();
         let mut machines = Vec::new();
         for &machine in &self.theory.machines {
             let name: &str = machine.into();
@@ -200,9 +203,63 @@ impl Experiment {
                 ));
                 k = k.map(|&k| k.min(k_max));
             }
-            machines.push(NamedMachine { name: name.to_owned(), spec: MachineSpec { kind, k } });
+            let spec = MachineSpec::new(kind, k).with_window(self.patch_window());
+            machines.push(NamedMachine { name: name.to_owned(), spec });
         }
         (machines, notes)
+    }
+
+    /// The window through which machines compare patches.
+    fn patch_window(&self) -> PatchWindow {
+        match self.theory.window {
+            WindowKind::Square => PatchWindow::Square,
+            WindowKind::Gaussian => PatchWindow::Gaussian { width: self.theory.window_width },
+        }
+    }
+
+    /// The mirrored and turned copies in the dictionaries of machines.
+    pub fn dictionary_augmentation(&self) -> Augmentation {
+        match self.theory.augment {
+            DictionaryAugmentation::Auto => self.training.augment,
+            DictionaryAugmentation::None => Augmentation::None,
+            DictionaryAugmentation::Flip => Augmentation::Flip,
+            DictionaryAugmentation::Dihedral => Augmentation::Dihedral,
+        }
+    }
+
+    /// Which copies machines compare with, and whether training draws them; `None` without copies.
+    pub fn copies_in_words(&self) -> Option<String> {
+        let copies = match self.dictionary_augmentation() {
+            Augmentation::None => return None,
+            Augmentation::Flip => "the mirrored copies",
+            Augmentation::Dihedral => "the mirrored and turned copies",
+        };
+        let networks = match self.training.augment == self.dictionary_augmentation() {
+            true => "as training does",
+            false => "which training does not draw",
+        };
+        Some(format!("machines also compare with {copies} of the training images, {networks}"))
+    }
+
+    /// Refuses copies turned by a quarter of images that are not square.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that asks for them.
+    pub fn check_augmentation(&self, image: ImageShape) -> Result<(), SettingError> {
+        let asked = [
+            ("training.augment", self.training.augment),
+            ("theory.augment", self.dictionary_augmentation()),
+        ];
+        match asked.into_iter().find(|(_, augmentation)| !augmentation.fits(image)) {
+            Some((key, _)) => {
+                let problem = format!(
+                    "'dihedral' turns images by a quarter, but they are of {image}; set it to 'flip', or dataset.size for square images"
+                );
+                Err(SettingError::combination(key, problem))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Patch side for `theory.patch_size`, in pixels.
@@ -359,6 +416,37 @@ mod tests {
         };
         assert_eq!(kind(Padding::Circular), MachineKind::LocalWrapped);
         assert_eq!(kind(Padding::Zeros), MachineKind::Local);
+    }
+
+    #[test]
+    fn machines_compare_with_the_copies_that_training_draws_unless_told_otherwise() {
+        let mut experiment = Experiment::default();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::None);
+        assert_eq!(experiment.copies_in_words(), None);
+        experiment.set("training.augment", "flip").unwrap();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::Flip);
+        assert!(experiment.copies_in_words().unwrap().ends_with("as training does"));
+        experiment.set("theory.augment", "none").unwrap();
+        assert_eq!(experiment.dictionary_augmentation(), Augmentation::None);
+        experiment.set("theory.augment", "dihedral").unwrap();
+        assert!(experiment.copies_in_words().unwrap().contains("training does not draw"));
+        assert!(experiment.check_augmentation(rgb(8)).is_ok());
+        let error = experiment.check_augmentation(ImageShape::new(1, 4, 6)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("theory.augment") && error.contains("'flip'"), "{error}");
+    }
+
+    #[test]
+    fn a_window_is_given_to_machines_that_compare_patches() {
+        let mut experiment = Experiment::default();
+        experiment.set("theory.machines", "els,attention-optimal,pspc,ideal").unwrap();
+        experiment.set("theory.window", "gaussian").unwrap();
+        experiment.set("theory.window_width", "0.4").unwrap();
+        let network = experiment.network_config(rgb(16), None).unwrap();
+        let (machines, _) = experiment.machines(&network);
+        let square = PatchWindow::Square;
+        let windows: Vec<PatchWindow> = machines.iter().map(|m| m.spec.window).collect();
+        assert_eq!(windows, [PatchWindow::Gaussian { width: 0.4 }, square, square, square]);
     }
 
     #[test]

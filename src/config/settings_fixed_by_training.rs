@@ -119,6 +119,6 @@ mod tests {
         let keys: Vec<&str> = find_setting::all().map(|setting| setting.key).collect();
         assert!(WITHOUT_EFFECT.iter().all(|key| keys.contains(key)), "{WITHOUT_EFFECT:?}");
         // A new setting of the network or of training changes the number: does it decide the weights?
-        assert_eq!(keys.iter().filter(|key| decides_weights(key)).count(), 35);
+        assert_eq!(keys.iter().filter(|key| decides_weights(key)).count(), 36);
     }
 }

@@ -8,6 +8,7 @@ use strum::VariantNames;
 use super::setting_value::Value;
 use crate::diffusion::Schedule;
 use crate::hardware::device_request::DeviceRequest;
+use crate::image::Augmentation;
 use crate::network::network_config::{AttentionVariant, Output, Padding, Readout};
 use crate::training::training_config::{ComputeType, LossWeighting, LrSchedule, OptimizerKind};
 
@@ -65,6 +66,7 @@ impl Word for ComputeType {}
 impl Word for OptimizerKind {}
 impl Word for LrSchedule {}
 impl Word for LossWeighting {}
+impl Word for Augmentation {}
 
 impl<T: Word> Field for T {
     fn to_value(&self) -> Value {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::crafted_rule::Rule;
-use crate::image::{ImageBatch, ImageShape, from_byte};
+use crate::image::{Augmentation, ImageBatch, ImageShape, from_byte};
 
 /// A set of equally shaped 8-bit images.
 #[derive(Clone, Debug)]
@@ -142,6 +142,23 @@ impl Dataset {
         Self {
             pixels: self.pixels.slice(..n * self.shape.n_values()),
             labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
+            ..self.clone()
+        }
+    }
+
+    /// A new set with the copies that `augmentation` adds, in the order of [`Augmentation::copies`]; without any, the same
+    /// set, sharing the pixels.
+    ///
+    /// # Panics
+    ///
+    /// If images of this shape have no such copies.
+    pub fn augmented(&self, augmentation: Augmentation) -> Self {
+        if augmentation == Augmentation::None {
+            return self.clone();
+        }
+        Self {
+            pixels: augmentation.copies(self.shape, &self.pixels).into(),
+            labels: self.labels.as_ref().map(|labels| labels.repeat(augmentation.n_copies())),
             ..self.clone()
         }
     }

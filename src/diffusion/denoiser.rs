@@ -11,7 +11,7 @@ use thiserror::Error as ThisError;
 use super::attention_entropy::AttentionStatistics;
 use super::attention_maps::AttentionMaps;
 use super::noise_schedule::NoiseLevel;
-use crate::image::{ImageBatch, ImageShape};
+use crate::image::{ImageBatch, ImageShape, Symmetry};
 
 /// Estimates the clean image from a noisy one at a known noise level.
 pub trait Denoiser: Send + Sync {
@@ -66,8 +66,10 @@ impl Denoised {
 pub struct Posterior {
     /// Entropy `H(W_p)` in nats; its exponential is the effective number of patches.
     pub entropy_nats: Vec<f64>,
-    /// The patch of the largest weight.
+    /// The patch of the largest weight. Of a mirrored or turned copy, the place is that of the same pixel in its image.
     pub provenance: Vec<Provenance>,
+    /// How each of these patches was mirrored or turned; empty if the dictionary has no such copies.
+    pub symmetries: Vec<Symmetry>,
 }
 
 /// The centre of a training patch: which image, and where in it.

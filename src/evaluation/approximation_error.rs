@@ -58,7 +58,7 @@ impl ApproximationError {
     ) -> Result<Option<Self>> {
         let Some(spec) = by_class.first().map(Machine::spec) else { return Ok(None) };
         let Some(exact) = spec.kind.approximates() else { return Ok(None) };
-        let exact_spec = MachineSpec { kind: exact, k: spec.k.clone() };
+        let exact_spec = MachineSpec::new(exact, spec.k.clone());
         let exact = |machine: &Machine| {
             Machine::new(exact_spec.clone(), machine.images().clone(), Precision::F64, None)
         };
@@ -150,7 +150,7 @@ mod tests {
     fn measure(kind: MachineKind, n_classes: Option<usize>) -> Option<ApproximationError> {
         let dataset = dataset();
         let images = Arc::new(TrainingImages::from_dataset(&dataset).unwrap());
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(1) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(1));
         let build = |images: Arc<TrainingImages>| {
             Machine::new(spec.clone(), images, Precision::F32, None).unwrap()
         };

@@ -91,7 +91,10 @@ impl Trained {
         let is_of_this =
             saved.step == self.step && saved.n_steps == self.machine_set.ddim().n_steps;
         let sides = |auto| subject.machines.sides(&self.calibration_grid(auto));
-        let found = saved.machines.iter().find(|machine| machine.machine == subject.name)?;
+        let is_same = |machine: &&Calibrated| {
+            machine.machine == subject.name && machine.variant == subject.machines.variant()
+        };
+        let found = saved.machines.iter().find(is_same)?;
         let is_too_narrow = found.sides == sides(LargestSide::Field) && found.sides != sides(auto);
         (is_of_this && !found.sides.is_empty() && !is_too_narrow).then_some(found)
     }

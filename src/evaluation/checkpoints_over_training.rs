@@ -22,7 +22,7 @@ use super::network_or_recorded_model::Model;
 use super::stop_flag::check_stop;
 use crate::analysis::confidence_intervals::{Interval, wilson};
 use crate::analysis::excess_over_floor::MeanSquaredError;
-use crate::analysis::nearest_training_image::{Shifts, nearest};
+use crate::analysis::nearest_training_image::{Shifts, nearest_of_copies};
 use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::dataset::Dataset;
 use crate::diffusion::DenoiseError;
@@ -119,7 +119,11 @@ impl Trained {
         }
         let is_copy: Vec<bool> = samples
             .iter()
-            .map(|sample| nearest(sample, &self.dataset, Shifts::None).is_some_and(|x| x.is_copy()))
+            .map(|sample| {
+                let augmentation = self.experiment.training.augment;
+                let found = nearest_of_copies(sample, &self.dataset, Shifts::None, augmentation);
+                found.is_some_and(|found| found.is_copy())
+            })
             .collect();
         let copies = wilson(is_copy.iter().filter(|is| **is).count(), is_copy.len());
         let rates = self.judge.as_ref().map(|judge| agreement_and_rates::rates(judge, &samples));

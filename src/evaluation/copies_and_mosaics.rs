@@ -11,12 +11,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::confidence_intervals::{Interval, mean_interval, median_interval, wilson};
-use crate::analysis::nearest_training_image::{Shifts, nearest};
+use crate::analysis::nearest_training_image::{Nearest, Shifts, nearest_of_copies};
 use crate::analysis::provenance_statistics::provenance_statistics;
 use crate::config::NamedMachine;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, Denoiser, Schedule};
-use crate::image::{ImageBatch, from_byte};
+use crate::image::{Augmentation, ImageBatch, from_byte};
 use crate::network::network_config::{NetworkConfig, Padding};
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
 use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
@@ -79,13 +79,15 @@ impl MosaicFigures {
 /// A search of a data set for the images and patches of samples.
 pub struct Mosaics<'a> {
     dataset: &'a Dataset,
+    /// Which copies of the training images the network saw.
+    augmentation: Augmentation,
     machine: Machine,
     circular: bool,
 }
 
 impl<'a> Mosaics<'a> {
-    /// A search over the patches that pair with the network's padding. Their side is that of the local machine among
-    /// `machines`, or the network's receptive field.
+    /// A search over the patches that pair with the network's padding, of training images and the copies of them with which
+    /// the network was trained. Their side is that of the local machine among `machines`, or the network's receptive field.
     ///
     /// # Errors
     /// If such patches do not fit the images.
@@ -93,6 +95,7 @@ impl<'a> Mosaics<'a> {
         dataset: &'a Dataset,
         network: &NetworkConfig,
         machines: &[NamedMachine],
+        augmentation: Augmentation,
     ) -> Result<Self, TheoryError> {
         let circular = network.padding == Padding::Circular;
         let kind = match circular {
@@ -104,9 +107,10 @@ impl<'a> Mosaics<'a> {
             _ => None,
         });
         let k = PatchSize::Fixed(fixed.unwrap_or_else(|| network.receptive_field()));
-        let images = Arc::new(TrainingImages::from_dataset(dataset)?);
-        let machine = Machine::new(MachineSpec { kind, k }, images, Precision::F32, None)?;
-        Ok(Self { dataset, machine: machine.with_posterior(true), circular })
+        let images = TrainingImages::from_dataset(dataset)?.augmented(augmentation)?;
+        let machine =
+            Machine::new(MachineSpec::new(kind, k), Arc::new(images), Precision::F32, None)?;
+        Ok(Self { dataset, augmentation, machine: machine.with_posterior(true), circular })
     }
 
     /// Patch side of the search.
@@ -122,8 +126,7 @@ impl<'a> Mosaics<'a> {
     /// If the search for patches fails, for instance because a sample is not finite.
     pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
         let n = samples.len().min(self.copy_samples_max());
-        let found: Vec<_> =
-            (0..n).filter_map(|i| nearest(samples.image(i), self.dataset, Shifts::Every)).collect();
+        let found: Vec<_> = (0..n).filter_map(|i| self.nearest(samples.image(i))).collect();
         let copies = wilson(found.iter().filter(|found| found.is_copy()).count(), found.len());
         let distances: Vec<f64> = found.iter().map(|found| found.distance).collect();
         let distance = median_interval(&distances);
@@ -149,10 +152,15 @@ impl<'a> Mosaics<'a> {
         })
     }
 
+    fn nearest(&self, sample: &[f64]) -> Option<Nearest> {
+        nearest_of_copies(sample, self.dataset, Shifts::Every, self.augmentation)
+    }
+
     /// The most samples whose nearest training images are searched.
     fn copy_samples_max(&self) -> usize {
         let shape = self.dataset.shape();
-        let each = self.dataset.len() as f64 * (shape.n_values() * shape.n_pixels()) as f64;
+        let n_images = self.dataset.len() * self.augmentation.n_copies();
+        let each = n_images as f64 * (shape.n_values() * shape.n_pixels()) as f64;
         ((COPY_SEARCH_MAX / each) as usize).max(COPY_SAMPLES_MIN)
     }
 
@@ -235,7 +243,7 @@ mod tests {
         let pixels: Vec<u8> =
             (0..3 * 64_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let data = Dataset::new("noise", shape, pixels, None);
-        let mosaics = Mosaics::new(&data, &network(shape), &[]).unwrap();
+        let mosaics = Mosaics::new(&data, &network(shape), &[], Augmentation::None).unwrap();
         assert_eq!(mosaics.k(), 3);
 
         let copy = mosaics.figures("copy", &data.batch(1, 1)).unwrap();

@@ -97,7 +97,8 @@ impl Trained {
         let n_judged = n_judged.min(source.n_held_out());
         let config = network.config();
         let machines: Vec<_> = self.machine_set.machines().cloned().collect();
-        let mosaics = Mosaics::new(&self.dataset, config, &machines)
+        let augmentation = self.experiment.training.augment;
+        let mosaics = Mosaics::new(&self.dataset, config, &machines, augmentation)
             .context("building the search for copies")?;
         let mut attention = AttentionByLevel::for_network(config);
         let mut samples: Option<SampleSet> = None;

@@ -21,6 +21,7 @@ use crate::training::checkpoint::{self, Latest};
 /// also if a class has no images.
 pub fn network_of(experiment: &Experiment) -> Result<(NetworkConfig, Dataset)> {
     let dataset = open_dataset(experiment)?;
+    experiment.check_augmentation(dataset.shape())?;
     let network = experiment.network_config(dataset.shape(), dataset.n_classes())?;
     if network.n_classes.is_some() {
         check_classes(&dataset)?;

@@ -93,8 +93,9 @@ impl Trained {
                 (step, NetworkDenoiser::new(Arc::new(network)).into(), noise)
             }
         };
-        let images =
-            TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+        let images = TrainingImages::from_dataset(&dataset)
+            .and_then(|images| images.augmented(experiment.dictionary_augmentation()))
+            .context("reading the images for theory")?;
         let solver = solver_of(run);
         let images = opened.images(images).with_optimum_solver(solver.clone());
         let machine_set = MachineSet::new(experiment.ddim(), images, machines, config.n_classes)

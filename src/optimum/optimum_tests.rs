@@ -38,7 +38,7 @@ fn images(folder: &Path) -> Arc<TrainingImages> {
 }
 
 fn machine(kind: MachineKind, images: &Arc<TrainingImages>) -> Machine {
-    let spec = MachineSpec { kind, k: PatchSize::Fixed(K) };
+    let spec = MachineSpec::new(kind, PatchSize::Fixed(K));
     Machine::new(spec, images.clone(), Precision::F32, None).unwrap()
 }
 
@@ -217,7 +217,7 @@ fn neither_threads_nor_an_interruption_change_a_solution() {
 #[test]
 fn a_machine_without_a_solver_is_refused() {
     let images = TrainingImages::from_values(ImageShape::new(1, 4, 4), vec![0.5; 16]).unwrap();
-    let spec = MachineSpec { kind: optimal(Pool::Wrap, 1, "softmax"), k: PatchSize::Fixed(3) };
+    let spec = MachineSpec::new(optimal(Pool::Wrap, 1, "softmax"), PatchSize::Fixed(3));
     let refused = Machine::new(spec, Arc::new(images), Precision::F32, None);
     assert!(matches!(refused.err(), Some(TheoryError::NoSolver { .. })));
 }

@@ -9,6 +9,7 @@ use super::cpu_kernels::{PatchQuery, logit_scale};
 use super::evidence_in_portions::Portions;
 use super::machine_spec::AttentionSource;
 use super::patch_pools_ls_els_bbels::Pool;
+use super::patch_window::PatchWindow;
 use super::training_images::TrainingImages;
 use crate::diffusion::{AttentionMaps, NoiseLevel};
 
@@ -19,6 +20,7 @@ pub struct Sweep<'a> {
     pub pool: Pool,
     /// Patch side: odd, and for [`Pool::Interior`] no larger than the image.
     pub k: usize,
+    pub window: PatchWindow,
     pub level: NoiseLevel,
     /// `x_t`, `[C, P]`.
     pub x: &'a [f64],
@@ -76,6 +78,7 @@ impl Sweep<'_> {
             shape: self.images.shape(),
             pool: self.pool,
             k: self.k,
+            window: self.window,
             x,
             logit_scale: logit_scale(self.level),
         };
@@ -99,7 +102,9 @@ mod tests {
     use crate::diffusion::{Denoiser, Schedule};
     use crate::image::{ImageBatch, ImageShape};
     use crate::random::noise_seeds;
-    use crate::theory::machine_spec::{AttentionSettings, MachineKind, PatchSize, Scheduled};
+    use crate::theory::machine_spec::{
+        AttentionSettings, MachineKind, MachineSpec, PatchSize, Scheduled,
+    };
     use crate::theory::{AttentionProvider, Machine, Precision, RecordedAttention};
 
     #[test]
@@ -126,9 +131,14 @@ mod tests {
             AttentionSource::Identity,
         ];
         let lambdas = [0.0, 0.7, 5.0];
-        for pool in [Pool::Wrap, Pool::SameBorder] {
-            let sweep =
-                Sweep { images: &images, pool, k: 3, level, x: x.values(), maps: Some(&maps) };
+        let gaussian = PatchWindow::Gaussian { width: 0.3 };
+        for (pool, window) in [
+            (Pool::Wrap, PatchWindow::Square),
+            (Pool::SameBorder, PatchWindow::Square),
+            (Pool::Wrap, gaussian),
+        ] {
+            let (images, maps) = (images.clone(), Some(&maps));
+            let sweep = Sweep { images: &images, pool, k: 3, window, level, x: x.values(), maps };
             let found = sweep.mixtures(&sources, &lambdas);
             for (source, found) in sources.iter().zip(found) {
                 for (lambda, mixture) in lambdas.into_iter().zip(found) {
@@ -136,10 +146,7 @@ mod tests {
                         let settings = AttentionSettings { lambda, gamma, source: *source };
                         let settings = Scheduled::Fixed(settings);
                         let kind = MachineKind::Attention { pool, settings };
-                        let spec = super::super::machine_spec::MachineSpec {
-                            kind,
-                            k: PatchSize::Fixed(3),
-                        };
+                        let spec = MachineSpec::new(kind, PatchSize::Fixed(3)).with_window(window);
                         let provider = Some(recorded.clone());
                         let machine =
                             Machine::new(spec, images.clone(), Precision::F32, provider).unwrap();
@@ -164,8 +171,15 @@ mod tests {
         let images = TrainingImages::from_values(shape, images).unwrap();
         let level = Schedule::Cosine.level(0.7);
         let x = noise_seeds(5, 0, 1, shape);
-        let sweep =
-            Sweep { images: &images, pool: Pool::Wrap, k: 1, level, x: x.values(), maps: None };
+        let sweep = Sweep {
+            images: &images,
+            pool: Pool::Wrap,
+            k: 1,
+            window: PatchWindow::Square,
+            level,
+            x: x.values(),
+            maps: None,
+        };
         let source = AttentionSource::Uniform;
         for lambda in [0.0, 2.0] {
             let all = sweep.leading(source, lambda, 9);

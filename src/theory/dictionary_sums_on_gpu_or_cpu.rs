@@ -5,12 +5,15 @@
 //! [`super::cpu_posteriors`] and, for patches that repeat, [`super::distinct_patches`].
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::cpu_kernels::PatchQuery;
+use super::distinct_patches::Tables;
 use super::estimate_of_one_image::Estimate;
 use super::gpu::sums_over_gpus::GpuPlacement;
 use super::image_evidence::Evidence;
 use super::ls_wiener::Masks;
+use super::patch_window::PatchWindow;
 use super::posterior_weights::Accumulator;
 use super::training_images::TrainingImages;
 use super::training_pixels::ImagePixels;
@@ -31,6 +34,11 @@ impl<'a> Backend<'a> {
         Self { images, gpus }
     }
 
+    /// The CPU for windows that GPUs do not compute with: all but the square one.
+    pub fn for_window(self, window: PatchWindow) -> Self {
+        Self { gpus: self.gpus.filter(|_| window.is_square()), ..self }
+    }
+
     /// The dictionary.
     pub fn images(&self) -> &'a TrainingImages {
         self.images
@@ -47,6 +55,13 @@ impl<'a> Backend<'a> {
         found.unwrap_or_else(|| on_cpu(pixels))
     }
 
+    /// The distinct patches of a query's pool; none if sums over all patches are faster, or pixels have weights, which the
+    /// tables do not know.
+    fn distinct<T>(&self, query: &PatchQuery<'_, T>) -> Option<Arc<Tables>> {
+        let is_square = query.window.is_square();
+        is_square.then(|| self.images.distinct(query.pool, query.k)).flatten()
+    }
+
     /// See [`cpu_posteriors::patch_posteriors`]. All queries have the same patches.
     pub fn patch_posteriors<T: Lane>(
         &self,
@@ -55,10 +70,7 @@ impl<'a> Backend<'a> {
     ) -> Vec<Accumulator> {
         self.compute(
             |gpus, images| gpu::posteriors::patch_posteriors(gpus, images, queries, with_posterior),
-            |images| match queries
-                .first()
-                .and_then(|query| self.images.distinct(query.pool, query.k))
-            {
+            |images| match queries.first().and_then(|query| self.distinct(query)) {
                 Some(tables) => tables.patch_posteriors(images, queries),
                 None => cpu_posteriors::patch_posteriors(images, queries, with_posterior),
             },
@@ -74,7 +86,7 @@ impl<'a> Backend<'a> {
     ) -> Evidence {
         self.compute(
             |gpus, images| gpu::posteriors::evidence(gpus, images, range.clone(), query, log_pool),
-            |images| match self.images.distinct(query.pool, query.k) {
+            |images| match self.distinct(&query) {
                 Some(tables) => tables.evidence(images, range.clone(), query, log_pool),
                 None => cpu_posteriors::evidence(images, range.clone(), query, log_pool),
             },

@@ -45,6 +45,11 @@ pub enum TheoryError {
         "cannot build '{machine}': it is solved for the images of an experiment; use 'mosaic theory' or a run"
     )]
     NoSolver { machine: String },
+    #[error(
+        "the dictionary cannot have copies turned by a quarter (theory.augment 'dihedral'): its images are of {shape}; use \
+         'flip', or square images"
+    )]
+    NotSquare { shape: ImageShape },
     #[error("the eigenvalues of the data covariance could not be computed: {problem}")]
     Eigen { problem: String },
 }

@@ -54,7 +54,7 @@ impl<'a, T: Lane> Portions<'a, T> {
             |p: usize| query.pool.n_places(query.k, (height, width), (p / width, p % width));
         let log_pool = (0..query.shape.n_pixels()).map(|p| (n_places(p) as f64).ln()).collect();
         Self {
-            backend: Backend::new::<T>(images),
+            backend: Backend::new::<T>(images).for_window(query.window),
             query,
             size,
             only: OnceLock::new(),
@@ -143,6 +143,7 @@ mod tests {
     use crate::theory::attention_sources::AttentionWeights;
     use crate::theory::machine_spec::{AttentionSettings, AttentionSource};
     use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::patch_window::PatchWindow;
 
     #[test]
     fn portions_of_any_size_say_the_same() {
@@ -150,7 +151,14 @@ mod tests {
         let images = noise_seeds(1, 0, 37, shape).into_values();
         let images = TrainingImages::from_values(shape, images).unwrap();
         let x = noise_seeds(2, 0, 1, shape).into_values();
-        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale: 0.7 };
+        let query = PatchQuery {
+            shape,
+            pool: Pool::Wrap,
+            k: 3,
+            window: PatchWindow::Square,
+            x: &x[..],
+            logit_scale: 0.7,
+        };
         let settings =
             AttentionSettings { lambda: 1.5, gamma: 0.3, source: AttentionSource::CoOrigin };
         let run = |size, sharing: fn(&Portions<'_, f64>) -> AttentionWeights| {

@@ -18,6 +18,7 @@ use super::machine_spec::{
 };
 use super::nearest_image::nearest_images;
 use super::patch_pools_ls_els_bbels::Pool;
+use super::patch_window::PatchWindow;
 use super::smoothed_ideal::smoothed_estimates;
 use super::subset_of_images::{CoarseImages, n_of_subset};
 use super::training_images::TrainingImages;
@@ -90,6 +91,11 @@ impl Machine {
         }
         if spec.kind.uses_patches() {
             check_patches(spec, self.images.shape())?;
+        }
+        if let PatchWindow::Gaussian { width } = spec.window
+            && !(width.is_finite() && width > 0.0)
+        {
+            return Err(wrong("the window's width", width, "be a finite number above 0"));
         }
         match &spec.kind {
             MachineKind::Attention { settings, .. } => {
@@ -205,7 +211,14 @@ impl Machine {
         level: NoiseLevel,
     ) -> Result<Vec<Estimate>, DenoiseError> {
         let backend = Backend::new::<T>(&self.images);
-        let patches = |pool| Ok(self.patch_estimates(backend, &scaled::<T>(x, level), pool, level));
+        let patches = |pool| {
+            Ok(self.patch_estimates(
+                backend.for_window(self.spec.window),
+                &scaled::<T>(x, level),
+                pool,
+                level,
+            ))
+        };
         let whole = |shifts| {
             let (queries, logit_scale) = (scaled(x, level), logit_scale(level));
             Ok(backend.whole_images(&queries, shifts, logit_scale, self.with_posterior))
@@ -306,9 +319,10 @@ impl Machine {
         level: NoiseLevel,
     ) -> Vec<Estimate> {
         let shape = self.images.shape();
-        let (k, logit_scale) = (self.patch_side(level), logit_scale(level));
+        let (k, window, logit_scale) =
+            (self.patch_side(level), self.spec.window, logit_scale(level));
         let queries: Vec<PatchQuery<'_, T>> =
-            queries.iter().map(|x| PatchQuery { shape, pool, k, x, logit_scale }).collect();
+            queries.iter().map(|x| PatchQuery { shape, pool, k, window, x, logit_scale }).collect();
         let sums = backend.patch_posteriors(&queries, self.with_posterior);
         sums.iter().map(Estimate::from_pixels).collect()
     }
@@ -324,9 +338,10 @@ impl Machine {
         let given = self.given_maps(settings, x, level)?;
         let (shape, k, logit_scale) =
             (self.images.shape(), self.patch_side(level), logit_scale(level));
-        let estimate = |(index, scaled): (usize, &Vec<T>)| {
-            let portions =
-                Portions::new(&self.images, PatchQuery { shape, pool, k, x: scaled, logit_scale });
+        let window = self.spec.window;
+        let estimate = |(index, x_scaled): (usize, &Vec<T>)| {
+            let query = PatchQuery { shape, pool, k, window, x: x_scaled, logit_scale };
+            let portions = Portions::new(&self.images, query);
             let maps = given.as_ref().map(|given| given.exact(index, x.len())).transpose()?;
             let weights = AttentionWeights::of_source(settings.source, &portions, maps);
             let attention = self.with_posterior.then(|| match &given {
@@ -337,7 +352,7 @@ impl Machine {
         };
         if let (AttentionSource::Pooled, Some(x)) = (settings.source, queries.first()) {
             // Fitted before queries run side by side: each of them would fit it.
-            let query = PatchQuery { shape, pool, k, x, logit_scale };
+            let query = PatchQuery { shape, pool, k, window, x, logit_scale };
             Portions::new(&self.images, query).pooled_model();
         }
         if Portions::<T>::is_small(&self.images) {
@@ -371,6 +386,14 @@ impl Machine {
         Ok(Some(GivenMaps { provider: provider.as_ref(), maps }))
     }
 
+    /// A place in the dictionary by the number of its image, and the pixel there, in the set without copies.
+    fn named(&self, place: Provenance) -> Provenance {
+        let (at, shape) = (place.image as usize, self.images.shape());
+        let of_copy = (usize::from(place.row), usize::from(place.column));
+        let (row, column) = self.images.symmetry(at).source((shape.height, shape.width), of_copy);
+        Provenance { image: self.images.origin(at), row: row as u16, column: column as u16 }
+    }
+
     fn assemble(&self, shape: ImageShape, estimates: Vec<Estimate>) -> Denoised {
         let has_posterior = self.with_posterior && self.spec.kind.has_posterior();
         let mut posterior = Posterior::default();
@@ -379,10 +402,11 @@ impl Machine {
         for estimate in estimates {
             x0.extend(estimate.x0);
             posterior.entropy_nats.extend(estimate.entropy_nats);
-            posterior.provenance.extend(estimate.provenance.into_iter().map(|place| Provenance {
-                image: self.images.origin(place.image as usize),
-                ..place
-            }));
+            if self.images.n_copies() > 1 {
+                let symmetry = |place: &Provenance| self.images.symmetry(place.image as usize);
+                posterior.symmetries.extend(estimate.provenance.iter().map(symmetry));
+            }
+            posterior.provenance.extend(estimate.provenance.iter().map(|place| self.named(*place)));
             if let Some(maps) = estimate.attention {
                 let all = attention.get_or_insert((maps.n_heads(), Vec::new()));
                 all.1.extend_from_slice(maps.weights());

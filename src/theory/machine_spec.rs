@@ -2,6 +2,7 @@
 
 use super::attention_optimal::AttentionClass;
 use super::patch_pools_ls_els_bbels::Pool;
+use super::patch_window::PatchWindow;
 
 /// A machine's kind and settings at every noise level.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +10,23 @@ pub struct MachineSpec {
     pub kind: MachineKind,
     /// Patch side in pixels; ignored by machines that see whole images.
     pub k: PatchSize,
+    /// How much each pixel of a patch counts; see [`MachineKind::takes_window`].
+    pub window: PatchWindow,
+}
+
+impl MachineSpec {
+    /// A machine with square windows.
+    pub fn new(kind: MachineKind, k: PatchSize) -> Self {
+        Self { kind, k, window: PatchWindow::Square }
+    }
+
+    /// The same machine with another window, if it takes one.
+    pub fn with_window(mut self, window: PatchWindow) -> Self {
+        if self.kind.takes_window() {
+            self.window = window;
+        }
+        self
+    }
 }
 
 /// The machines of docs/theory.md sections 2 and 4.
@@ -157,6 +175,12 @@ impl MachineKind {
             | Self::Wiener
             | Self::WienerCirculant => None,
         }
+    }
+
+    /// Whether the machine compares patches through a window. The class of `attention-optimal` sees the whole patch, and `pspc`
+    /// is defined with hard patches.
+    pub fn takes_window(&self) -> bool {
+        self.pool().is_some() && !matches!(self, Self::OptimalAttention(_))
     }
 
     /// Whether the machine, one without sharing, takes patches of any side, up to the image and beyond.

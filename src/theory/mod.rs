@@ -18,6 +18,7 @@
 //! Deliberately absent: networks (a sibling; their attention maps arrive as plain arrays), training.
 
 pub mod patch_pools_ls_els_bbels;
+pub mod patch_window;
 pub mod attention_optimal;
 pub mod machine_spec;
 pub mod error;
@@ -53,6 +54,10 @@ pub mod machine;
 pub mod attention_settings_sweep;
 #[cfg(test)]
 mod nearest_smoothed_subset_tests;
+#[cfg(test)]
+mod augmented_dictionary_tests;
+#[cfg(test)]
+mod patch_window_tests;
 
 pub use attention_of_network_or_file::{AttentionProvider, FixedAttention, RecordedAttention};
 pub use error::TheoryError;

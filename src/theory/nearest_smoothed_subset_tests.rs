@@ -38,7 +38,7 @@ impl Problem {
 
     fn machine(&self, kind: MachineKind) -> Result<Machine, TheoryError> {
         let images = TrainingImages::from_values(self.shape, self.images.clone()).unwrap();
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(1) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(1));
         Machine::new(spec, Arc::new(images), Precision::F64, None)
     }
 
@@ -271,7 +271,7 @@ fn a_subset_names_images_by_their_numbers_in_the_unfiltered_set() {
     let images = TrainingImages::from_values(shape, vec![0.0, 0.1, 0.5, 0.9]).unwrap();
     let odd = images.with_labels(vec![1, 2, 1, 2]).unwrap().only_label(2).unwrap();
     for kind in [MachineKind::Subset { size: 1e-6 }, MachineKind::Nearest] {
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(1) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(1));
         let machine = Machine::new(spec, Arc::new(odd.select(&[0, 1])), Precision::F64, None);
         let machine = machine.unwrap().with_posterior(true);
         let x = ImageBatch::new(shape, vec![0.85]);

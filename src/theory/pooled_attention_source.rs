@@ -48,7 +48,7 @@ pub struct PooledModel {
 pub struct PooledCache(Mutex<HashMap<Key, Arc<PooledModel>>>);
 
 /// Patches and the bits of the noise level.
-type Key = (Pool, usize, u64);
+type Key = (Pool, usize, Option<u64>, u64);
 
 impl PooledCache {
     /// The model for the patches and noise level of `query`, made by `fit` on first use.
@@ -60,7 +60,7 @@ impl PooledCache {
         query: &PatchQuery<'_, T>,
         fit: impl FnOnce() -> PooledModel,
     ) -> Arc<PooledModel> {
-        let key = (query.pool, query.k, query.logit_scale.to_bits());
+        let key = (query.pool, query.k, query.window.key(), query.logit_scale.to_bits());
         if let Some(found) = self.lock().get(&key) {
             return found.clone();
         }
@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::image::ImageShape;
     use crate::theory::cpu_posteriors::patch_posteriors;
+    use crate::theory::patch_window::PatchWindow;
     use crate::theory::training_pixels::Storage;
 
     fn fit(images: &ImagePixels, query: &PatchQuery<'_, f64>) -> PooledModel {
@@ -179,7 +180,14 @@ mod tests {
         let all: Vec<f64> = values.iter().flat_map(|v| [*v; 9]).collect();
         let images = ImagePixels::new(shape, Storage::Values(all)).unwrap();
         let x = [0.0_f64; 9];
-        let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+        let query = PatchQuery {
+            shape,
+            pool: Pool::Wrap,
+            k: 3,
+            window: PatchWindow::Square,
+            x: &x[..],
+            logit_scale,
+        };
         fit(&images, &query)
     }
 
@@ -212,7 +220,14 @@ mod tests {
         let x = [0.0_f64; 9];
         let cache = PooledCache::default();
         let at = |logit_scale| {
-            let query = PatchQuery { shape, pool: Pool::Wrap, k: 3, x: &x[..], logit_scale };
+            let query = PatchQuery {
+                shape,
+                pool: Pool::Wrap,
+                k: 3,
+                window: PatchWindow::Square,
+                x: &x[..],
+                logit_scale,
+            };
             cache.get(&query, || fit(&images, &query))
         };
         assert!(Arc::ptr_eq(&at(1.0), &at(1.0)) && !Arc::ptr_eq(&at(1.0), &at(2.0)));

@@ -18,15 +18,18 @@ use super::patch_pools_ls_els_bbels::Pool;
 use super::pooled_attention_source::PooledCache;
 use super::training_pixels::{ImagePixels, Storage, gather};
 use crate::dataset::Dataset;
-use crate::image::ImageShape;
+use crate::image::{Augmentation, ImageShape, Symmetry};
 
 /// Training images with values in [-1, 1] (not enforced: the golden cases use wider noise).
 #[derive(Debug)]
 pub struct TrainingImages {
     pixels: ImagePixels,
     labels: Option<Vec<i64>>,
-    /// Number of each image in the unfiltered set.
+    /// Number of each image in the unfiltered set, of which a copy has the number of its image.
     origins: Vec<u32>,
+    augmentation: Augmentation,
+    /// The symmetry of each image under `augmentation`; empty without one.
+    symmetries: Vec<Symmetry>,
     pooled: PooledCache,
     distinct: DistinctCache,
     gpu_placement: Option<GpuPlacement>,
@@ -78,6 +81,8 @@ impl TrainingImages {
             pixels,
             labels: None,
             origins,
+            augmentation: Augmentation::None,
+            symmetries: Vec::new(),
             pooled,
             distinct,
             gpu_placement: None,
@@ -96,6 +101,35 @@ impl TrainingImages {
         }
         self.labels = Some(labels);
         Ok(self)
+    }
+
+    /// The same images and the copies that `augmentation` adds, each with the label and the [`TrainingImages::origin`] of its
+    /// image. Copies are stored as images are, so a dictionary takes twice (`flip`) or eight times (`dihedral`) the memory.
+    ///
+    /// # Errors
+    ///
+    /// If images are to be turned by a quarter and are not square.
+    pub fn augmented(self, augmentation: Augmentation) -> Result<Self, TheoryError> {
+        if augmentation == Augmentation::None {
+            return Ok(self);
+        }
+        if !augmentation.fits(self.shape()) {
+            return Err(TheoryError::NotSquare { shape: self.shape() });
+        }
+        let (n, n_copies) = (self.len(), augmentation.n_copies());
+        let symmetries = augmentation.symmetries().iter();
+        let gpus = self.gpu_placement.as_ref().map(|placement| placement.gpus().clone());
+        Ok(Self {
+            pixels: self.pixels.augmented(augmentation),
+            labels: self.labels.as_ref().map(|labels| labels.repeat(n_copies)),
+            origins: self.origins.repeat(n_copies),
+            augmentation,
+            symmetries: symmetries.flat_map(|&symmetry| std::iter::repeat_n(symmetry, n)).collect(),
+            pooled: PooledCache::default(),
+            distinct: DistinctCache::default(),
+            gpu_placement: gpus.map(GpuPlacement::new),
+            optimum_solver: self.optimum_solver.clone(),
+        })
     }
 
     /// The images of one class; their [`TrainingImages::origin`] stays what it was.
@@ -136,6 +170,11 @@ impl TrainingImages {
             pixels: self.pixels.select(indices),
             labels: self.labels.as_ref().map(|all| gather(all, indices, 1)),
             origins: gather(&self.origins, indices, 1),
+            augmentation: self.augmentation,
+            symmetries: match self.symmetries.is_empty() {
+                true => Vec::new(),
+                false => gather(&self.symmetries, indices, 1),
+            },
             pooled: PooledCache::default(),
             distinct: DistinctCache::default(),
             gpu_placement: gpus.map(GpuPlacement::new),
@@ -161,7 +200,7 @@ impl TrainingImages {
     }
 
     /// What solves for `attention-optimal` over these images.
-    pub(super) fn optimum_solver(&self) -> Option<&Arc<dyn OptimumSolver>> {
+    pub fn optimum_solver(&self) -> Option<&Arc<dyn OptimumSolver>> {
         self.optimum_solver.as_ref()
     }
 
@@ -200,9 +239,24 @@ impl TrainingImages {
         self.pixels.values(images)
     }
 
-    /// The number that image `index` has in the unfiltered set.
+    /// The number that image `index`, or the image of which it is a copy, has in the unfiltered set.
     pub fn origin(&self, index: usize) -> u32 {
         self.origins[index]
+    }
+
+    /// How image `index` differs from the one that [`Self::origin`] names.
+    pub fn symmetry(&self, index: usize) -> Symmetry {
+        self.symmetries.get(index).copied().unwrap_or_default()
+    }
+
+    /// The copies of each image, itself included.
+    pub fn n_copies(&self) -> usize {
+        self.augmentation.n_copies()
+    }
+
+    /// Which copies there are.
+    pub fn augmentation(&self) -> Augmentation {
+        self.augmentation
     }
 }
 

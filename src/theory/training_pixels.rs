@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::cpu_kernels::tile::Tile;
 use super::error::TheoryError;
 use super::gpu::gpu_interface::{Gpu, GpuError, GpuPixels, Loaded};
-use crate::image::{ImageShape, from_byte};
+use crate::image::{Augmentation, ImageShape, from_byte};
 use crate::simd::Lane;
 
 /// The largest accepted magnitude of a pixel value: far outside [-1, 1], and its square is finite in either precision.
@@ -86,6 +86,30 @@ impl ImagePixels {
             Storage::Values(all) => Storage::Values(gather(all, indices, v)),
         };
         Self { shape: self.shape, storage }
+    }
+
+    /// These images and the copies that `augmentation` adds, in the order of [`Augmentation::copies`] and the same number
+    /// format: as many times the memory.
+    ///
+    /// # Panics
+    ///
+    /// If images of this shape have no such copies.
+    pub fn augmented(&self, augmentation: Augmentation) -> Self {
+        fn of_groups<const N: usize>(
+            augmentation: Augmentation,
+            shape: ImageShape,
+            all: &[u8],
+        ) -> Bytes {
+            augmentation.copies::<[u8; N]>(shape, all.as_chunks().0).into_flattened().into()
+        }
+        let shape = self.shape;
+        let storage = match &self.storage {
+            Storage::Bytes(all) => Storage::Bytes(of_groups::<1>(augmentation, shape, all)),
+            Storage::Singles(all) => Storage::Singles(of_groups::<4>(augmentation, shape, all)),
+            Storage::Doubles(all) => Storage::Doubles(of_groups::<8>(augmentation, shape, all)),
+            Storage::Values(all) => Storage::Values(augmentation.copies(shape, all)),
+        };
+        Self { shape, storage }
     }
 
     /// Whether values are bytes, mapped to [-1, 1].

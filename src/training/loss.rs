@@ -8,7 +8,9 @@
 //! uninterrupted one would have seen, without saved state. Times are stratified over the batch,
 //! `t_i = (i + u_i) / B`: each is uniform on its stratum and together they cover [0, 1], which makes the loss
 //! much less noisy. With `training.focus_share`, these are quantiles of a density that has more of some levels
-//! ([`TrainingConfig::time_at`]).
+//! ([`TrainingConfig::time_at`]). With `training.augment`, phi is a training image or a mirrored or turned copy of it.
+
+use std::borrow::Cow;
 
 use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
@@ -16,7 +18,7 @@ use rand::RngExt;
 use super::training_config::TrainingConfig;
 use crate::dataset::{Batches, Dataset};
 use crate::diffusion::Schedule;
-use crate::image::{ImageShape, from_byte};
+use crate::image::{ImageShape, Symmetry, from_byte};
 use crate::network::{Mode, Network, NetworkError};
 use crate::random::{Purpose, fill_normal, stream};
 
@@ -61,14 +63,34 @@ pub fn noisy_batch(
     let mut eps = vec![0.0_f32; batch * shape.n_values()];
     fill_normal(&mut stream(seed, Purpose::TrainingNoise, step), &mut eps);
     let mut x = Vec::with_capacity(eps.len());
-    for ((&index, eps), &t) in indices.iter().zip(eps.chunks_exact(shape.n_values())).zip(&t) {
+    let images = drawn_copies(dataset, &indices, config, step);
+    for ((image, eps), &t) in images.zip(eps.chunks_exact(shape.n_values())).zip(&t) {
         let level = schedule.level(t);
         let (signal, sigma) = (level.signal(), level.sigma());
         let noisy = |(&byte, &eps)| (signal * from_byte(byte) + sigma * f64::from(eps)) as f32;
-        x.extend(dataset.image(index).iter().zip(eps).map(noisy));
+        x.extend(image.iter().zip(eps).map(noisy));
     }
     let labels = dataset.labels().map(|all| indices.iter().map(|&i| u32::from(all[i])).collect());
     HostBatch { x, eps, t, labels }
+}
+
+/// The images at `indices`, each under a symmetry drawn for update `step`: mirrored, turned, or as it is.
+fn drawn_copies<'a>(
+    dataset: &'a Dataset,
+    indices: &'a [usize],
+    config: &TrainingConfig,
+    step: u64,
+) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let symmetries = config.augment.symmetries();
+    let mut generator = stream(config.seed, Purpose::TrainingCopies, step);
+    indices.iter().map(move |&index| {
+        let image = dataset.image(index);
+        // Without augmentation nothing is drawn, and nothing copied.
+        match symmetries[generator.random_range(0..symmetries.len() as u64) as usize] {
+            symmetry if symmetry == Symmetry::default() => Cow::Borrowed(image),
+            symmetry => Cow::Owned(symmetry.of_image(dataset.shape(), image).collect()),
+        }
+    })
 }
 
 impl HostBatch {
@@ -147,6 +169,7 @@ pub fn noise_loss(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Augmentation;
     use crate::training::training_config::LossWeighting;
 
     #[test]
@@ -161,5 +184,48 @@ mod tests {
         assert_eq!((factor(0.0), factor(1.0)), (1.0, 10.0));
         assert!(factor(0.5) > 1.9 && factor(0.5) < 2.1);
         assert_eq!(weighted(LossWeighting::Noise).loss_weight(0.1), 1.0);
+    }
+
+    /// The clean images of some batches of one image, without their noise.
+    fn drawn(augment: Augmentation) -> Vec<Vec<u8>> {
+        let shape = ImageShape::new(1, 2, 2);
+        let dataset = Dataset::new("one", shape, vec![0, 60, 120, 240], None);
+        let config = TrainingConfig { augment, batch: 8, ..TrainingConfig::default() };
+        let mut order = Batches::new(1, 8, 0);
+        let batch = |step| noisy_batch(&dataset, &mut order, &config, Schedule::Cosine, step);
+        let clean = |batch: HostBatch| {
+            let images = batch.x.chunks(4).zip(batch.eps.chunks(4)).zip(batch.t);
+            let kept = images.filter(|(_, t)| *t < 0.7).map(|((x, eps), t)| {
+                let level = Schedule::Cosine.level(t);
+                let value = |(&x, &eps): (&f32, &f32)| {
+                    let phi = (f64::from(x) - level.sigma() * f64::from(eps)) / level.signal();
+                    (127.5 * (phi + 1.0)).round() as u8
+                };
+                x.iter().zip(eps).map(value).collect::<Vec<u8>>()
+            });
+            kept.collect::<Vec<_>>()
+        };
+        (0..40).map(batch).flat_map(clean).collect()
+    }
+
+    #[test]
+    fn every_copy_is_drawn_about_equally_often_and_no_other_image() {
+        let image = [0, 60, 120, 240];
+        for augment in [Augmentation::None, Augmentation::Flip, Augmentation::Dihedral] {
+            let found = drawn(augment);
+            let shape = ImageShape::new(1, 2, 2);
+            let mut left = found.len();
+            for copy in augment.copies(shape, &image).chunks(4) {
+                let n = found.iter().filter(|image| image[..] == *copy).count();
+                let share = n as f64 * augment.n_copies() as f64 / found.len() as f64;
+                assert!(
+                    (0.5..1.5).contains(&share),
+                    "{augment:?} {copy:?}: {n} of {}",
+                    found.len()
+                );
+                left -= n;
+            }
+            assert_eq!(left, 0, "{augment:?}");
+        }
     }
 }

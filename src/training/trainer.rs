@@ -277,6 +277,12 @@ fn check(
             "dataset '{}' holds {found} images but the network works on {expected}",
             dataset.name
         )
+    } else if !config.augment.fits(dataset.shape()) {
+        format!(
+            "images of dataset '{}' are of {} and cannot be turned by a quarter (training.augment)",
+            dataset.name,
+            dataset.shape()
+        )
     } else if config.batch == 0 {
         "a batch of '0' images; use at least 1".to_owned()
     } else if config.accumulate == 0 || !config.batch.is_multiple_of(config.accumulate) {

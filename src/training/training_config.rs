@@ -4,6 +4,8 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use std::num::NonZeroUsize;
 
+use crate::image::Augmentation;
+
 pub use crate::network::gpu::compute_type::ComputeType;
 
 /// Everything besides network and data that determines the result of training.
@@ -15,6 +17,8 @@ pub struct TrainingConfig {
     pub batch: usize,
     /// Rng seed of weights, data order, noise and noise levels.
     pub seed: u64,
+    /// Which mirrored and turned copies of an image are drawn in its place, each with equal probability.
+    pub augment: Augmentation,
     /// Share of noise levels drawn from `focus_from..focus_to` only, in [0, 1]; the others are drawn from all of (0, 1).
     pub focus_share: f64,
     /// In [0, 1), less than `focus_to`.
@@ -67,6 +71,7 @@ impl Default for TrainingConfig {
             steps: 4000,
             batch: 16,
             seed: 0,
+            augment: Augmentation::None,
             focus_share: 0.0,
             focus_from: 0.3,
             focus_to: 0.75,

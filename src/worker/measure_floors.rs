@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use super::prepare_training::RunContext;
 use super::preview_thread::{BACKGROUND_NICENESS, pool};
 use crate::analysis::excess_over_floor::Convergence;
-use crate::evaluation::floors::{RunFloors, class_floor, network_excess};
+use crate::dataset::Dataset;
+use crate::evaluation::floors::{RunFloors, class_floor, floor_dictionaries, network_excess};
 use crate::evaluation::network_or_recorded_model::Model;
 use crate::network::NetworkDenoiser;
 use crate::runs::event::{EventBody, ExcessByLevel, NoticeLevel};
@@ -22,6 +23,8 @@ const LIVE_DRAWS_MAX: usize = 64;
 
 /// The thread that measures the floors with what training leaves of the processors.
 pub struct FloorThread {
+    /// The training images with the copies that training draws.
+    trained_on: Arc<Dataset>,
     floors: Arc<Mutex<Option<Arc<RunFloors>>>>,
     cancel: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -40,13 +43,15 @@ impl FloorThread {
         let watched = cancel.clone();
         context.solver.watch(Arc::new(move |_, _| !watched.load(Ordering::SeqCst)));
         let (result, stop, board) = (floors.clone(), cancel.clone(), board.clone());
-        let (dataset, network) = (context.dataset.clone(), context.network.clone());
+        let augmentation = context.experiment.training.augment;
+        let trained_on = Arc::new(context.dataset.augmented(augmentation));
+        let (dataset, network) = (trained_on.clone(), context.network.clone());
         let machines = context.machine_set.clone();
         let n_draws = context.experiment.compare.floor_draws;
         let how = (n_draws.max(2), context.experiment.noise_seed);
         let path = context.run.floors_path();
         if n_draws == 0 {
-            return Ok(Self { floors, cancel, thread: None });
+            return Ok(Self { trained_on, floors, cancel, thread: None });
         }
         let pool = pool(BACKGROUND_NICENESS)?;
         let (measuring, told) = (stop.clone(), board.clone());
@@ -54,13 +59,14 @@ impl FloorThread {
             // `attention-optimal` takes longest, because it is solved first; until then the network is compared with the
             // local machine.
             let optimal = machines.optimal_class();
+            let dictionaries = floor_dictionaries(&dataset, augmentation, &machines)?;
             for class in [None, optimal].into_iter().take(1 + usize::from(optimal.is_some())) {
-                let (images, class) = (machines.dictionaries(), (&network, class));
+                let class = (&network, class);
                 let stop = &measuring;
                 let found = RunFloors::load_or_measure(
                     &path,
                     &dataset,
-                    images,
+                    &dictionaries,
                     class,
                     how,
                     stop,
@@ -82,7 +88,7 @@ impl FloorThread {
             board.notice(NoticeLevel::Warning, problem);
         };
         let thread = thread::Builder::new().name("floors".to_owned()).spawn(work)?;
-        Ok(Self { floors, cancel, thread: Some(thread) })
+        Ok(Self { trained_on, floors, cancel, thread: Some(thread) })
     }
 
     /// The floors as far as they are known.
@@ -109,7 +115,7 @@ impl FloorThread {
         let floors = &*floors;
         let n = context.experiment.training.batch.clamp(LIVE_DRAWS_MIN, LIVE_DRAWS_MAX);
         let network = Model::from(network.clone());
-        let levels = network_excess(&network, &context.dataset, None, floors, n, &self.cancel)
+        let levels = network_excess(&network, &self.trained_on, None, floors, n, &self.cancel)
             .context("measuring the network's error by noise level")?;
         Ok(Some(ExcessByLevel {
             class_floor: class_floor(&context.network, floors).0.to_owned(),

@@ -125,7 +125,9 @@ pub fn prepare(
     if let Some(note) = trainer.take_warning() {
         board.notice(NoticeLevel::Info, note);
     }
-    let images = TrainingImages::from_dataset(&dataset).context("reading the images for theory")?;
+    let images = TrainingImages::from_dataset(&dataset)
+        .and_then(|images| images.augmented(experiment.dictionary_augmentation()))
+        .context("reading the images for theory")?;
     let solver = solver_of(run);
     let images = opened.images(images).with_optimum_solver(solver.clone());
     let machine_set = MachineSet::new(experiment.ddim(), images, machines, network.n_classes)

@@ -14,6 +14,7 @@ use mosaic_lab::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
 use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
+use mosaic_lab::theory::patch_window::PatchWindow;
 use mosaic_lab::theory::{AttentionProvider, FixedAttention, Machine, Precision, TrainingImages};
 use rand::RngExt;
 
@@ -55,7 +56,14 @@ fn each_image_says_on_a_gpu_what_it_says_on_the_cpu() {
                 let all = dictionaries(shape, 13, &[gpu.clone(), gpu]);
                 let x = values(&mut random(9), shape.n_values());
                 let exact: Vec<f64> = x.iter().map(|&value| value.into()).collect();
-                let query = PatchQuery { shape, pool, k, x: &x[..], logit_scale: 0.8 };
+                let query = PatchQuery {
+                    shape,
+                    pool,
+                    k,
+                    window: PatchWindow::Square,
+                    x: &x[..],
+                    logit_scale: 0.8,
+                };
                 let on_gpu = Portions::new(&all.on_gpu, query);
                 let on_cpu = Portions::new(&all.plain, query.with_values(&exact));
                 on_gpu.each(|found| on_cpu.each(|expected| check(found, expected)));
@@ -107,7 +115,7 @@ fn denoised(
     (x, level): (&ImageBatch, NoiseLevel),
 ) -> Denoised {
     let kind = MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(settings) };
-    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let spec = MachineSpec::new(kind, Scheduled::Fixed(3));
     let maps = Some(maps(images.shape().n_pixels()));
     let machine = Machine::new(spec, images.clone(), precision, maps).unwrap();
     machine.with_posterior(true).denoise(x, level).unwrap()
@@ -169,7 +177,8 @@ fn a_sweep_over_settings_says_the_same_with_gpus() {
         values(&mut random(13), shape.n_values()).into_iter().map(f64::from).collect();
     let level = Schedule::Cosine.level(0.4);
     let run = |images: &TrainingImages| {
-        let sweep = Sweep { images, pool: Pool::Wrap, k: 3, level, x: &x, maps: None };
+        let (pool, window) = (Pool::Wrap, PatchWindow::Square);
+        let sweep = Sweep { images, pool, k: 3, window, level, x: &x, maps: None };
         let sources = [AttentionSource::Uniform, AttentionSource::Similarity { tau: 0.3 }];
         let mixtures = sweep.mixtures(&sources, &[0.0, 1.0, 4.0]);
         let leading = sweep.leading(AttentionSource::Uniform, 1.0, 3);

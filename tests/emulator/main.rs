@@ -17,13 +17,16 @@ use std::sync::{Arc, Mutex};
 
 use gpu::{Choice, EmulatedGpu, Trouble, program};
 use mosaic_lab::diffusion::{Denoiser, Schedule};
-use mosaic_lab::image::{ImageBatch, ImageShape, from_byte};
+use mosaic_lab::image::{Augmentation, ImageBatch, ImageShape, from_byte};
 use mosaic_lab::theory::cpu_kernels::{PatchQuery, reference};
 use mosaic_lab::theory::gpu::kernel_choice::Module;
 use mosaic_lab::theory::gpu::launch_arguments::Launch;
 use mosaic_lab::theory::gpu::{Gpu, GpuPixels, Gpus};
-use mosaic_lab::theory::machine_spec::{MachineKind, MachineSpec, Scheduled};
+use mosaic_lab::theory::machine_spec::{
+    AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
+};
 use mosaic_lab::theory::patch_pools_ls_els_bbels::Pool;
+use mosaic_lab::theory::patch_window::PatchWindow;
 use mosaic_lab::theory::posterior_weights::Accumulator;
 use mosaic_lab::theory::{Machine, Precision, TrainingImages};
 use rand::{RngExt, SeedableRng};
@@ -73,6 +76,7 @@ impl Case {
             shape: self.shape,
             pool: self.pool,
             k: self.k,
+            window: PatchWindow::Square,
             x,
             logit_scale: self.logit_scale,
         }
@@ -314,7 +318,7 @@ fn setting(kind: MachineKind, gpus: &[EmulatedGpu]) -> Setting {
     let told = reports.clone();
     let boxed = gpus.iter().map(|gpu| -> Box<dyn Gpu> { Box::new(gpu.clone()) }).collect();
     let gpus = Gpus::new(boxed, move |report| told.lock().unwrap().push(report.to_owned()));
-    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let spec = MachineSpec::new(kind, Scheduled::Fixed(3));
     let machine = |images| {
         let machine = Machine::new(spec.clone(), Arc::new(images), Precision::F32, None).unwrap();
         machine.with_posterior(true)
@@ -417,10 +421,41 @@ fn double_precision_and_images_too_large_stay_on_the_cpu() {
     let shape = ImageShape::new(1, 4, 4);
     let images = TrainingImages::from_bytes(shape, vec![7; 32]).unwrap().with_gpus(Arc::new(gpus));
     let kind = MachineKind::EquivariantLocal;
-    let spec = MachineSpec { kind, k: Scheduled::Fixed(3) };
+    let spec = MachineSpec::new(kind, Scheduled::Fixed(3));
     let machine = Machine::new(spec, Arc::new(images), Precision::F64, None).unwrap();
     machine
         .denoise(&ImageBatch::new(shape, vec![0.5; 16]), Schedule::default().level(0.5))
         .unwrap();
     assert!(gpu.seen.lock().unwrap().loads.is_empty());
+}
+
+#[test]
+fn gaussian_windows_stay_on_the_cpu_and_mirrored_copies_do_not() {
+    let shape = ImageShape::new(1, 8, 8);
+    let (bytes, _) = bytes(&mut random(5), 20 * shape.n_values());
+    let x = values(&mut random(6), shape.n_values()).into_iter().map(f64::from).collect();
+    let (x, level) = (ImageBatch::new(shape, x), Schedule::default().level(0.5));
+    let settings = AttentionSettings { lambda: 1.0, gamma: 0.2, source: AttentionSource::CoOrigin };
+    let attention =
+        MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::Fixed(settings) };
+    for kind in [MachineKind::EquivariantLocal, attention] {
+        for window in [PatchWindow::Square, PatchWindow::Gaussian { width: 0.3 }] {
+            let gpu = fastest();
+            let gpus = Gpus::new(vec![Box::new(gpu.clone())], |_| {});
+            let images = || {
+                let images = TrainingImages::from_bytes(shape, bytes.clone()).unwrap();
+                images.augmented(Augmentation::Flip).unwrap()
+            };
+            let spec = MachineSpec::new(kind.clone(), Scheduled::Fixed(3)).with_window(window);
+            let estimate = |images| {
+                let machine = Machine::new(spec.clone(), Arc::new(images), Precision::F32, None);
+                machine.unwrap().denoise(&x, level).unwrap().x0.into_values()
+            };
+            let (plain, found) = (estimate(images()), estimate(images().with_gpus(Arc::new(gpus))));
+            let is_used = !gpu.seen.lock().unwrap().loads.is_empty();
+            assert_eq!(is_used, window == PatchWindow::Square, "{kind:?}, {window:?}");
+            let gap = plain.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(gap <= if is_used { 1e-3 } else { 0.0 }, "{kind:?}, {window:?}: {gap}");
+        }
+    }
 }

@@ -14,15 +14,16 @@ use crate::{fastest, random, values};
 
 #[test]
 fn masks_show_on_gpus_what_they_show_on_the_cpu() {
-    check(&[0.02, 0.15].map(|threshold| MachineSpec {
-        kind: MachineKind::Masked { threshold },
-        k: Scheduled::Fixed(1),
-    }));
+    check(
+        &[0.02, 0.15].map(|threshold| {
+            MachineSpec::new(MachineKind::Masked { threshold }, Scheduled::Fixed(1))
+        }),
+    );
 }
 
 #[test]
 fn crops_mix_on_gpus_to_what_they_mix_to_on_the_cpu() {
-    check(&[1, 3, 5].map(|k| MachineSpec { kind: MachineKind::Composite, k: Scheduled::Fixed(k) }));
+    check(&[1, 3, 5].map(|k| MachineSpec::new(MachineKind::Composite, Scheduled::Fixed(k))));
 }
 
 fn check(specs: &[MachineSpec]) {

@@ -64,7 +64,7 @@ impl Search<'_> {
             recorded.push(plain::level(step as f64 / T as f64), maps.clone());
             Arc::new(recorded) as Arc<dyn AttentionProvider>
         });
-        let spec = MachineSpec { kind, k: PatchSize::Fixed(k) };
+        let spec = MachineSpec::new(kind, PatchSize::Fixed(k));
         Machine::new(spec, self.images.clone(), Precision::F32, provider).unwrap()
     }
 

@@ -3,7 +3,7 @@
 use mosaic_lab::dataset::Dataset;
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::copies_and_mosaics::Mosaics;
-use mosaic_lab::image::{ImageBatch, ImageShape};
+use mosaic_lab::image::{Augmentation, ImageBatch, ImageShape};
 use mosaic_lab::network::network_config::{Architecture, NetworkConfig, Output, Padding, Readout};
 use mosaic_lab::random::noise_seeds;
 
@@ -104,7 +104,8 @@ fn figures_of_mosaics_are_those_of_a_search_over_all_patches() {
     all.push(noise.image(3).to_vec());
 
     let samples = ImageBatch::new(shape, all.concat());
-    let found = Mosaics::new(&data, &network, &[]).unwrap().figures("them", &samples).unwrap();
+    let mosaics = Mosaics::new(&data, &network, &[], Augmentation::None).unwrap();
+    let found = mosaics.figures("them", &samples).unwrap();
     let (mut n_copies, mut nearest, mut n_centres) = (0, Vec::new(), 0);
     let (mut leading, mut used, mut areas) = (Vec::new(), Vec::new(), Vec::new());
     for sample in &all {

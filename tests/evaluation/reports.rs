@@ -256,7 +256,7 @@ fn check_controls(folder: &Path, report: &Value, samples: &Samples, trained: &Tr
             let provider: Arc<dyn AttentionProvider> = Arc::new(recorded);
             let settings = Scheduled::Fixed(settings);
             let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
-            let spec = MachineSpec { kind, k: k.clone() };
+            let spec = MachineSpec::new(kind, k.clone());
             let machine = Machine::new(spec, images.clone(), Precision::F32, Some(provider));
             let made = plain::sample(&machine.unwrap(), &noise(i), T).sample;
             pearson(&made, &samples.network[i].sample)
@@ -674,8 +674,8 @@ fn a_calibrated_comparison_uses_the_schedules_of_the_calibration() {
     let attention =
         MachineKind::Attention { pool: Pool::Wrap, settings: Scheduled::PerStep(sharing.into()) };
     let specs = [
-        MachineSpec { kind: MachineKind::EquivariantLocal, k: sides(of_els) },
-        MachineSpec { kind: attention, k: sides(of_attention) },
+        MachineSpec::new(MachineKind::EquivariantLocal, sides(of_els)),
+        MachineSpec::new(attention, sides(of_attention)),
     ];
     let trained = open(&run, "els");
     let images = Arc::new(TrainingImages::from_dataset(&trained.dataset).unwrap());

@@ -49,7 +49,7 @@ fn undefined_figures_are_left_out_and_ties_are_not_won() {
         attention: None,
     };
     let experiment = Experiment::named("e").unwrap();
-    let spec = |kind| MachineSpec { kind, k: PatchSize::Fixed(3) };
+    let spec = |kind| MachineSpec::new(kind, PatchSize::Fixed(3));
     let machines = [("ideal", MachineKind::Ideal), ("ls", MachineKind::Local)];
     let machines =
         machines.map(|(name, kind)| NamedMachine { name: name.into(), spec: spec(kind) });

@@ -261,6 +261,9 @@ fn arguments(paths: &[PathBuf; 3], attention: Option<PathBuf>, output: &Path) ->
         smoothing: None,
         smoothing_samples: None,
         subset: None,
+        window: None,
+        window_width: None,
+        augment: None,
         label: None,
         posterior: true,
     }

@@ -113,6 +113,7 @@ fn calibration() -> Calibration {
                 r_squared_sd: 0.1,
             })
             .collect(),
+        variant: String::new(),
         patch_growth_error: None,
     };
     Calibration {

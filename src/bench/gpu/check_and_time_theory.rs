@@ -26,6 +26,7 @@ use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, Scheduled,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::{Machine, Precision, TrainingImages};
 
 /// Smooth images: a few waves and some noise.
@@ -152,7 +153,8 @@ fn farther(
     let count = |(number, x): (usize, &[f64])| {
         let x: Vec<f64> = x.iter().map(|value| value / level.signal()).collect();
         let k = *spec.k.at(level.t);
-        let query = PatchQuery { shape, pool, k, x: &x, logit_scale: 1.0 };
+        let query =
+            PatchQuery { shape, pool, k, window: PatchWindow::Square, x: &x, logit_scale: 1.0 };
         let distance = |place: Provenance, p: usize| {
             let image: Vec<f64> = images.values(place.image as usize..place.image as usize + 1);
             let q = (usize::from(place.row), usize::from(place.column));

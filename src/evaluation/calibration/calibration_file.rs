@@ -9,6 +9,8 @@ use thiserror::Error;
 use super::machine_schedule::{StepSettings, with_schedule};
 use crate::config::NamedMachine;
 use crate::files::{if_there, write_output};
+use crate::image::Augmentation;
+use crate::theory::patch_window::PatchWindow;
 
 /// The schedules of all machines that were calibrated against one network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,10 @@ pub struct Calibrated {
     /// made anew.
     #[serde(default)]
     pub sides: Vec<usize>,
+    /// Window and copies of the dictionary with which the machine was fitted, in words; empty for square windows and no
+    /// copies. A fit is used under the same ones only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
     /// The schedules that competed: the one that is kept, then the others by the mean r of their final samples.
     pub candidates: Vec<Candidate>,
     /// How the first candidate does at the network's states; entry `i - 1` for `t = i / T`.
@@ -128,10 +134,18 @@ impl Calibration {
         Ok(Some(found))
     }
 
-    /// The machines with their calibrated schedules; those that were not calibrated stay as they are.
-    pub fn apply(&self, machines: &[NamedMachine]) -> Vec<NamedMachine> {
+    /// The machines with their calibrated schedules; those that were not calibrated, or with other copies in the dictionary
+    /// or another window, stay as they are.
+    pub fn apply(
+        &self,
+        machines: &[NamedMachine],
+        augmentation: Augmentation,
+    ) -> Vec<NamedMachine> {
         let calibrated = |machine: &NamedMachine| {
-            let found = self.machines.iter().find(|found| found.machine == machine.name);
+            let variant = variant_in_words(machine.spec.window, augmentation);
+            let is_of =
+                |found: &&Calibrated| found.machine == machine.name && found.variant == variant;
+            let found = self.machines.iter().find(is_of);
             NamedMachine {
                 name: machine.name.clone(),
                 spec: found.map_or_else(
@@ -144,9 +158,81 @@ impl Calibration {
     }
 }
 
+/// See [`Calibrated::variant`].
+pub fn variant_in_words(window: PatchWindow, augmentation: Augmentation) -> String {
+    let window = match window {
+        PatchWindow::Square => None,
+        PatchWindow::Gaussian { width } => Some(format!("gaussian window of {width} k")),
+    };
+    let copies = (augmentation != Augmentation::None).then(|| {
+        let word: &str = augmentation.into();
+        format!("{word} copies")
+    });
+    window.into_iter().chain(copies).collect::<Vec<_>>().join(", ")
+}
+
 impl Calibrated {
     /// The schedule that is kept, cleanest step first.
     pub fn schedule(&self) -> &[StepSettings] {
         self.candidates.first().map_or(&[], |candidate| &candidate.settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
+
+    #[test]
+    fn a_fit_is_applied_under_the_window_and_copies_that_it_was_made_with_only() {
+        let gaussian = PatchWindow::Gaussian { width: 0.25 };
+        let settings = vec![StepSettings { k: 7, lambda: 0.0, gamma: 0.0, tau: 0.0 }];
+        let candidate = Candidate {
+            origin: Origin::Network,
+            boost: 1.0,
+            error: 0.0,
+            r: None,
+            r_mean: 0.0,
+            settings,
+        };
+        let of = |window, augmentation| Calibration {
+            format: 1,
+            step: 1,
+            noise_seed: 0,
+            first_seed: 500,
+            n_seeds: 1,
+            n_steps: 1,
+            machines: vec![Calibrated {
+                machine: "els".to_owned(),
+                sides: vec![7],
+                variant: variant_in_words(window, augmentation),
+                candidates: vec![candidate.clone()],
+                steps: Vec::new(),
+                patch_growth_error: None,
+            }],
+        };
+        let variants = [
+            (PatchWindow::Square, Augmentation::None),
+            (gaussian, Augmentation::None),
+            (PatchWindow::Square, Augmentation::Flip),
+            (gaussian, Augmentation::Dihedral),
+        ];
+        for made in variants {
+            for used in variants {
+                let plain = MachineSpec::new(MachineKind::EquivariantLocal, PatchSize::Fixed(3));
+                let machine =
+                    NamedMachine { name: "els".to_owned(), spec: plain.with_window(used.0) };
+                let found = of(made.0, made.1).apply(&[machine], used.1).remove(0).spec;
+                let expected = if made == used { 7 } else { 3 };
+                assert_eq!((*found.k.at(1.0), found.window), (expected, used.0), "{made:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fit_with_square_windows_and_no_copies_is_written_as_before() {
+        assert_eq!(variant_in_words(PatchWindow::Square, Augmentation::None), "");
+        let words = variant_in_words(PatchWindow::Gaussian { width: 0.5 }, Augmentation::Flip);
+        assert_eq!(words, "gaussian window of 0.5 k, flip copies");
     }
 }

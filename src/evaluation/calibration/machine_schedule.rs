@@ -36,5 +36,6 @@ pub fn with_schedule(plain: &MachineSpec, settings: &[StepSettings]) -> MachineS
         }
         (kind, _) => kind.clone(),
     };
-    MachineSpec { kind, k: PatchSize::PerStep(settings.iter().map(|step| step.k).collect()) }
+    let k = PatchSize::PerStep(settings.iter().map(|step| step.k).collect());
+    MachineSpec::new(kind, k).with_window(plain.window)
 }

@@ -126,6 +126,7 @@ impl Search<'_> {
         Ok(Calibrated {
             machine: self.subject.name.clone(),
             sides: self.subject.machines.sides(self.grid),
+            variant: self.subject.machines.variant(),
             candidates,
             steps,
             patch_growth_error: is_plain
@@ -399,6 +400,7 @@ mod tests {
         AttentionSettings, MachineKind, MachineSpec, PatchSize, Scheduled,
     };
     use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::patch_window::PatchWindow;
     use crate::theory::{Machine, Precision, TrainingImages};
 
     const SHAPE: ImageShape = ImageShape { channels: 1, height: 6, width: 6 };
@@ -438,7 +440,10 @@ mod tests {
         let plain = machine(MachineSpec { k: PatchSize::Fixed(3), ..spec.clone() });
         let (images, source) = (images(), spec.kind.attention_source());
         let machines = match source {
-            Some(source) => MachineFamily::Attention { pool: Pool::Wrap, source, images: &images },
+            Some(source) => {
+                let (pool, window, images) = (Pool::Wrap, spec.window, &*images);
+                MachineFamily::Attention { pool, window, source, images }
+            }
             None => MachineFamily::Plain { machine: &plain },
         };
         let subject = Subject {
@@ -474,7 +479,9 @@ mod tests {
         let k = vec![3, 5, 1, 3];
         let expected: Vec<StepSettings> = k.iter().map(|&k| step(k, 0.0, 0.0, 0.0)).collect();
         let kind = MachineKind::EquivariantLocal;
-        check(MachineSpec { kind, k: PatchSize::PerStep(k) }, &expected);
+        let spec = MachineSpec::new(kind, PatchSize::PerStep(k));
+        check(spec.clone(), &expected);
+        check(spec.with_window(PatchWindow::Gaussian { width: 0.3 }), &expected);
     }
 
     #[test]
@@ -493,6 +500,8 @@ mod tests {
         let settings = Scheduled::PerStep(expected.iter().map(settings).collect());
         let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
         let k = PatchSize::PerStep(expected.iter().map(|step| step.k).collect());
-        check(MachineSpec { kind, k }, &expected);
+        let spec = MachineSpec::new(kind, k);
+        check(spec.clone(), &expected);
+        check(spec.with_window(PatchWindow::Gaussian { width: 0.4 }), &expected);
     }
 }

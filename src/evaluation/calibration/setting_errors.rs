@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::calibration_file::variant_in_words;
 use super::machine_schedule::StepSettings;
 use super::schedule_ranking::mean;
 use crate::config::CalibrationGrid;
@@ -11,12 +12,20 @@ use crate::theory::attention_machine::Mixture;
 use crate::theory::attention_settings_sweep::Sweep;
 use crate::theory::machine_spec::{AttentionSource, MachineSpec, PatchSize};
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::{Machine, TrainingImages};
 
 /// One kind of machine, which makes estimates under every setting of a grid.
 pub enum MachineFamily<'a> {
-    Plain { machine: &'a Machine },
-    Attention { pool: Pool, source: AttentionSource, images: &'a TrainingImages },
+    Plain {
+        machine: &'a Machine,
+    },
+    Attention {
+        pool: Pool,
+        window: PatchWindow,
+        source: AttentionSource,
+        images: &'a TrainingImages,
+    },
 }
 
 /// The machine for each seed: one per class, or one for all.
@@ -36,8 +45,8 @@ impl<'a> MachinesByClass<'a> {
     pub fn with_source(&self, source: AttentionSource) -> Self {
         let change = |family: &MachineFamily<'a>| match *family {
             MachineFamily::Plain { machine } => MachineFamily::Plain { machine },
-            MachineFamily::Attention { pool, images, .. } => {
-                MachineFamily::Attention { pool, source, images }
+            MachineFamily::Attention { pool, window, images, .. } => {
+                MachineFamily::Attention { pool, window, source, images }
             }
         };
         Self { first_seed: self.first_seed, by_class: self.by_class.iter().map(change).collect() }
@@ -48,12 +57,26 @@ impl<'a> MachinesByClass<'a> {
         self.of(0).sides(grid).to_vec()
     }
 
+    /// The window and the copies of the dictionary, in words.
+    pub fn variant(&self) -> String {
+        match self.of(0) {
+            MachineFamily::Plain { machine } => {
+                variant_in_words(machine.spec().window, machine.images().augmentation())
+            }
+            MachineFamily::Attention { window, images, .. } => {
+                variant_in_words(*window, images.augmentation())
+            }
+        }
+    }
+
     /// Computes what all seeds share, before they run in parallel.
     fn prepare(&self, level: NoiseLevel, grid: &CalibrationGrid) {
         for machine in &self.by_class {
-            let MachineFamily::Attention { pool, source, images } = machine else { continue };
-            let of_k = |&k| Sweep { images, pool: *pool, k, level, x: &[], maps: None };
-            grid.k.iter().map(of_k).for_each(|sweep| sweep.prepare(*source));
+            let &MachineFamily::Attention { pool, window, source, images } = machine else {
+                continue;
+            };
+            let of_k = |&k| Sweep { images, pool, k, window, level, x: &[], maps: None };
+            grid.k.iter().map(of_k).for_each(|sweep| sweep.prepare(source));
         }
     }
 
@@ -162,8 +185,7 @@ impl MachineFamily<'_> {
         for &k in self.sides(grid) {
             match self {
                 Self::Plain { machine } => {
-                    let spec =
-                        MachineSpec { kind: machine.spec().kind.clone(), k: PatchSize::Fixed(k) };
+                    let spec = MachineSpec { k: PatchSize::Fixed(k), ..machine.spec().clone() };
                     let machine =
                         machine.with_spec(spec).map_err(|error| DenoiseError::Failed {
                             denoiser: machine.spec().column(),
@@ -173,7 +195,7 @@ impl MachineFamily<'_> {
                     let z = machine.denoise(&x, state.level)?.x0.into_values();
                     take(Mixture { attended: z.clone(), z }, &[0.0]);
                 }
-                Self::Attention { pool, source, images } => {
+                Self::Attention { pool, window, source, images } => {
                     let sources: Vec<AttentionSource> = match source {
                         AttentionSource::Similarity { .. } => grid
                             .tau
@@ -183,7 +205,8 @@ impl MachineFamily<'_> {
                         other => vec![*other],
                     };
                     let State { x, level, maps } = *state;
-                    let sweep = Sweep { images, pool: *pool, k, level, x, maps };
+                    let (pool, window) = (*pool, *window);
+                    let sweep = Sweep { images, pool, k, window, level, x, maps };
                     let found = sweep.mixtures(&sources, &grid.lambda);
                     found.into_iter().flatten().for_each(|mixture| take(mixture, &grid.gamma));
                 }

@@ -97,13 +97,14 @@ impl Questions {
         }
         let held_out = held_out_images(experiment, network, self.n_noised);
         let translation = translation_of(network);
+        let drawn = dataset.augmented(experiment.training.augment);
         let mut all = Vec::new();
         for t in LEVELS {
             let level = network.schedule.level(t);
             let draw = |images: &Dataset, n| {
                 NoisedImages::draw(images, level, n, translation, experiment.noise_seed)
             };
-            all.push(draw(dataset, self.n_noised));
+            all.push(draw(&drawn, self.n_noised));
             all.extend(held_out.as_ref().map(|images| draw(images, n_held_out(self.n_noised))));
         }
         all

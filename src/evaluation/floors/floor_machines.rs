@@ -8,7 +8,9 @@ use super::squared_error::squared_errors;
 use crate::analysis::excess_over_floor::MeanSquaredError;
 use crate::dataset::Dataset;
 use crate::diffusion::{DenoiseError, NoiseLevel};
+use crate::evaluation::samples::MachineSet;
 use crate::evaluation::stop_flag::check_stop;
+use crate::image::Augmentation;
 use crate::network::network_config::Padding;
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{MachineKind, MachineSpec, PatchSize};
@@ -18,6 +20,29 @@ use crate::theory::{Machine, Precision, TheoryError, TrainingImages};
 const PIECE: usize = 16;
 /// Data sets that are compared with in full for one draw, in pairs of values, at which a piece is a single draw.
 const LARGE: f64 = 1e9;
+
+/// The dictionaries of machines whose errors are floors: the images that a network was trained on, with the copies that its
+/// training drew. They are those of `machine_set`, if its machines compare with the same copies.
+///
+/// # Errors
+///
+/// If the images cannot be a dictionary, or a class has none.
+pub fn floor_dictionaries(
+    trained_on: &Dataset,
+    augmentation: Augmentation,
+    machine_set: &MachineSet,
+) -> Result<Vec<Arc<TrainingImages>>, TheoryError> {
+    let known = machine_set.dictionaries();
+    if known.iter().all(|images| images.augmentation() == augmentation) {
+        return Ok(known.to_vec());
+    }
+    let images = TrainingImages::from_dataset(trained_on)?;
+    let images = match known.first().and_then(|images| images.optimum_solver()) {
+        Some(solver) => images.with_optimum_solver(solver.clone()),
+        None => images,
+    };
+    Arc::new(images).by_class((known.len() > 1).then_some(known.len()))
+}
 
 /// Default of the most draws per noise level, and the fewest, however large the data set is.
 pub const DRAWS_MAX: usize = 512;
@@ -115,7 +140,7 @@ impl FloorMachine {
         .into_iter()
         .chain(optimal.map(|kind| (kind, moved)))
         .map(|(kind, translation)| {
-            let spec = MachineSpec { kind, k: PatchSize::Fixed(patch_side) };
+            let spec = MachineSpec::new(kind, PatchSize::Fixed(patch_side));
             Self::new(spec, translation, dictionaries)
         })
         .collect()

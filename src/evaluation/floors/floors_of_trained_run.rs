@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::floor_machines::floor_dictionaries;
 use super::floors_file::RunFloors;
 use super::network_error_by_level::{class_floor, network_excess};
 use crate::analysis::excess_over_floor::{Bound, Convergence, LevelExcess};
@@ -43,10 +44,13 @@ impl Trained {
             return Ok(None);
         }
         let config = self.network.config();
+        let augmentation = self.experiment.training.augment;
+        let trained_on = self.dataset.augmented(augmentation);
+        let dictionaries = floor_dictionaries(&trained_on, augmentation, &self.machine_set)?;
         let floors = RunFloors::load_or_measure(
             &self.run.floors_path(),
-            &self.dataset,
-            self.machine_set.dictionaries(),
+            &trained_on,
+            &dictionaries,
             (config, self.machine_set.optimal_class()),
             (n_draws.max(2), self.experiment.noise_seed),
             stop,
@@ -56,7 +60,7 @@ impl Trained {
         let (class_floor, bound) = class_floor(config, &floors);
         let held_out = self.held_out(n);
         let levels =
-            network_excess(&self.network, &self.dataset, held_out.as_ref(), &floors, n, stop)
+            network_excess(&self.network, &trained_on, held_out.as_ref(), &floors, n, stop)
                 .context("measuring the network's error by noise level")?;
         Ok(Some(NetworkFloors {
             class_floor,

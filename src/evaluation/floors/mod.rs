@@ -22,7 +22,7 @@ pub mod network_error_by_level;
 pub mod floors_of_trained_run;
 pub(super) mod floors_chart;
 
-pub use floor_machines::{DRAWS_MAX, Draws, FloorMachine, LevelFloor};
+pub use floor_machines::{DRAWS_MAX, Draws, FloorMachine, LevelFloor, floor_dictionaries};
 pub use floors_file::RunFloors;
 pub use floors_of_trained_run::NetworkFloors;
 pub use network_error_by_level::{class_floor, network_excess};

@@ -177,8 +177,11 @@ impl Trace {
                 Some(format!("{nats:.2} nats {:.0}px", nats.exp()))
             }
             View::Provenance => {
-                let [image, row, column] = actor.posterior.as_ref()?.place(n, at.index, p);
-                Some(format!("#{image} at {row},{column}"))
+                let inside = actor.posterior.as_ref()?;
+                let [image, row, column] = inside.place(n, at.index, p);
+                let symmetry = inside.symmetry(n, at.index, p);
+                let separator = if symmetry.is_empty() { "" } else { ", " };
+                Some(format!("#{image} at {row},{column}{separator}{symmetry}"))
             }
             View::Entropy => {
                 let inside = actor.posterior.as_ref()?;

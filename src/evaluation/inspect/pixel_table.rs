@@ -8,7 +8,8 @@ use super::trace::{Actor, Trace};
 pub const HEAD: [&str; 6] = ["actor", "quantity", "index", "row", "column", "value"];
 
 /// Every figure that the look inside shows of a step and pixel, actor by actor, under [`HEAD`]: the clean estimate in `[-1, 1]`
-/// (of `attention-optimal` also without what attention brings), attention weights over all pixels, the posterior's entropy in nats, its likeliest patch, and the training images that weigh most.
+/// (of `attention-optimal` also without what attention brings), attention weights over all pixels, the posterior's entropy in nats, its likeliest patch (its value says how the image was
+/// mirrored or turned, if it was), and the training images that weigh most.
 pub fn rows(trace: &Trace, at: At) -> Vec<[String; 6]> {
     trace.actors.iter().flat_map(|actor| of_actor(trace, actor, at)).collect()
 }
@@ -48,7 +49,8 @@ fn of_actor(trace: &Trace, actor: &Actor, at: At) -> Vec<[String; 6]> {
     }
     let [image, of_row, of_column] = inside.place(n, at.index, p);
     let place = Some([of_row, of_column]);
-    rows.push(row("likeliest_patch", image.to_string(), place, String::new()));
+    let symmetry = inside.symmetry(n, at.index, p);
+    rows.push(row("likeliest_patch", image.to_string(), place, symmetry));
     for (image, weight) in inside.leading(n, at.index, p) {
         rows.push(row("image_weight", image.to_string(), None, weight.to_string()));
     }

@@ -21,7 +21,7 @@ use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::attention_settings_sweep::Sweep;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::patch_pools_ls_els_bbels::Border;
-use crate::theory::{AttentionProvider, Machine, RecordedAttention};
+use crate::theory::{AttentionProvider, Machine, RecordedAttention, TrainingImages};
 
 /// Samples noise seed `seed` with a run's network and machines, under calibrated settings if the run has them; and with the
 /// network and `attention-optimal` once more under a change of their attention.
@@ -156,7 +156,7 @@ fn without_attention(machine: &Machine, class: &AttentionClass) -> Result<Machin
         Border::Wrap => MachineKind::EquivariantLocal,
         _ => MachineKind::BoundaryBroken,
     };
-    let spec = MachineSpec { kind, k: machine.spec().k.clone() };
+    let spec = MachineSpec::new(kind, machine.spec().k.clone());
     let local = machine.with_spec(spec).map_err(|error| DenoiseError::Failed {
         denoiser: machine.spec().column(),
         source: Box::new(error),
@@ -172,6 +172,8 @@ impl PosteriorTrace {
         let places =
             places.flat_map(|place| [place.image, u32::from(place.row), u32::from(place.column)]);
         self.places.splice(0..0, places);
+        let symmetries = posterior.symmetries.iter().map(|symmetry| u32::from(symmetry.number()));
+        self.symmetries.splice(0..0, symmetries);
     }
 }
 
@@ -216,15 +218,32 @@ fn leading(
     };
     let images = machine.images();
     let k = machine.patch_side(level);
-    let sweep = Sweep { images, pool, k, level, x: x.values(), maps: maps.as_ref() };
+    let window = machine.spec().window;
+    let sweep = Sweep { images, pool, k, window, level, x: x.values(), maps: maps.as_ref() };
     let mut numbers = Vec::new();
     let mut weights = Vec::new();
-    for top in sweep.leading(source, lambda, N_LEADING) {
+    for top in sweep.leading(source, lambda, N_LEADING * images.n_copies()) {
+        let top = by_origin(images, &top);
         for at in 0..N_LEADING {
-            let (image, weight) = top.get(at).map_or((top[0].0, 0.0), |top| *top);
-            numbers.push(images.origin(image));
+            let (number, weight) = top.get(at).map_or((top[0].0, 0.0), |top| *top);
+            numbers.push(number);
             weights.push(weight as f32);
         }
     }
     Ok(Some((numbers, weights)))
+}
+
+/// The numbers of the images of the heaviest entries of a dictionary, with the sums of the weights of their mirrored and
+/// turned copies among these, largest first.
+fn by_origin(images: &TrainingImages, top: &[(usize, f64)]) -> Vec<(u32, f64)> {
+    let mut sums: Vec<(u32, f64)> = Vec::with_capacity(top.len());
+    for &(image, weight) in top {
+        let number = images.origin(image);
+        match sums.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, sum)) => *sum += weight,
+            None => sums.push((number, weight)),
+        }
+    }
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
+    sums
 }

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::image::ImageShape;
+use crate::image::{ImageShape, Symmetry};
 
 /// Number of training images with the largest weights that are kept for each pixel.
 pub const N_LEADING: usize = 6;
@@ -56,6 +56,9 @@ pub struct PosteriorTrace {
     pub entropy: Vec<f32>,
     /// The likeliest patch: image, row, column; `[T, P, 3]`.
     pub places: Vec<u32>,
+    /// How the image of that patch was mirrored or turned, by [`Symmetry::number`], `[T, P]`; empty if the machine compares with
+    /// no such copies.
+    pub symmetries: Vec<u32>,
     /// The training images that weigh most, `[T, P, N_LEADING]`; empty for machines of whole images.
     pub leading: Vec<u32>,
     /// Their weights, which sum to at most 1; 0 where there are fewer images.
@@ -93,6 +96,13 @@ impl PosteriorTrace {
     pub fn place(&self, n_pixels: usize, index: usize, p: usize) -> [u32; 3] {
         let start = (index * n_pixels + p) * 3;
         [self.places[start], self.places[start + 1], self.places[start + 2]]
+    }
+
+    /// How the likeliest patch of pixel `p` at step `index` was mirrored or turned, in words; empty if it was not.
+    pub fn symmetry(&self, n_pixels: usize, index: usize, p: usize) -> String {
+        let number = self.symmetries.get(index * n_pixels + p).copied().unwrap_or(0);
+        let symmetry = u8::try_from(number).ok().and_then(Symmetry::from_number);
+        symmetry.unwrap_or_default().words()
     }
 
     /// The images that weigh most at pixel `p` at step `index`, with their weights.

@@ -47,8 +47,9 @@ pub fn is_current(run: &RunDir, seed: u64) -> bool {
     newest.chain(time(&run.calibration_path())).all(|other| other <= made)
 }
 
-/// Name of an array that only some machines have.
+/// Names of arrays that only some machines have.
 const WITHOUT_ATTENTION: &str = "without_attention";
+const SYMMETRIES: &str = "symmetries";
 
 impl Trace {
     /// Writes the trace, replacing a file that is there, and makes the folder if it is missing.
@@ -100,6 +101,10 @@ impl Trace {
             if let Some(inside) = &actor.posterior {
                 put(name("entropy"), Dtype::F32, vec![steps, p], singles(&inside.entropy));
                 put(name("places"), Dtype::U32, vec![steps, p, 3], numbers(&inside.places));
+                if !inside.symmetries.is_empty() {
+                    let bytes = numbers(&inside.symmetries);
+                    put(name(SYMMETRIES), Dtype::U32, vec![steps, p], bytes);
+                }
                 let n = if inside.leading.is_empty() { 0 } else { N_LEADING };
                 put(name("leading"), Dtype::U32, vec![steps, p, n], numbers(&inside.leading));
                 put(name("weights"), Dtype::F32, vec![steps, p, n], singles(&inside.weights));
@@ -261,7 +266,14 @@ impl<'a> TraceFile<'a> {
         check_size("leading", leading.len(), &[n_steps, n_pixels, n])?;
         let entropy = self.f32s_of(actor, "entropy", &[n_steps, n_pixels])?;
         let weights = self.f32s_of(actor, "weights", &[n_steps, n_pixels, n])?;
-        Ok(Some(PosteriorTrace { entropy, places, leading, weights }))
+        let symmetries = match self.0.tensor(&key(SYMMETRIES)) {
+            Ok(_) => self.u32s(&key(SYMMETRIES))?,
+            Err(_) => Vec::new(),
+        };
+        if !symmetries.is_empty() {
+            check_size(SYMMETRIES, symmetries.len(), &[n_steps, n_pixels])?;
+        }
+        Ok(Some(PosteriorTrace { entropy, places, symmetries, leading, weights }))
     }
 }
 
@@ -280,6 +292,8 @@ mod tests {
         let inside = trace.actors[1].posterior.as_ref().unwrap();
         assert_eq!(inside.leading(4, 1, 2), [(0, 0.5), (1, 0.3), (2, 0.2)]);
         assert_eq!(inside.place(4, 1, 2), [0, 1, 0]);
+        assert_eq!(inside.symmetry(4, 1, 2), "");
+        assert_eq!(inside.symmetry(4, 1, 3), "mirrored");
         let maps = trace.actors[0].maps.as_ref().unwrap();
         assert_eq!(maps.row(4, 1, 1, 3), [0.5, 0.25, 0.25, 0.0]);
     }

@@ -25,6 +25,7 @@ pub fn example() -> Trace {
     machine.posterior = Some(PosteriorTrace {
         entropy: values(8, 4),
         places: (0..8).flat_map(|i| [i % 3, i / 4, i % 2]).collect(),
+        symmetries: (0..8).map(|i| u32::from(i == 7)).collect(),
         leading: (0..48).map(|i| i % 3).collect(),
         weights: (0..48).map(|i| [0.5, 0.3, 0.2, 0.0, 0.0, 0.0][i % 6]).collect(),
     });

@@ -4,6 +4,7 @@ use crate::theory::machine_spec::{
     AttentionSettings, AttentionSource, MachineKind, MachineSpec, PatchSize, Scheduled, Smoothing,
 };
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 
 /// The kind of a machine and its settings, as the rest of a sentence.
 pub fn words(spec: &MachineSpec) -> String {
@@ -13,6 +14,12 @@ pub fn words(spec: &MachineSpec) -> String {
             Some(k) => format!("k = {k} at every step"),
             None => format!("k per step, cleanest first: {scales:?}"),
         },
+    };
+    let k = match spec.window {
+        PatchWindow::Square => k,
+        PatchWindow::Gaussian { width } => {
+            format!("{k}, through Gaussian windows (standard deviation {width} k pixels)")
+        }
     };
     match &spec.kind {
         MachineKind::Ideal => "whole training images".to_owned(),
@@ -136,7 +143,7 @@ mod tests {
             };
             let settings = Scheduled::PerStep(lambdas.map(step).to_vec());
             let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
-            words(&MachineSpec { kind, k: PatchSize::PerStep(sides.to_vec()) })
+            words(&MachineSpec::new(kind, PatchSize::PerStep(sides.to_vec())))
         };
         let found = caption([2.0, 2.0], [7, 7]);
         let expected =
@@ -146,5 +153,14 @@ mod tests {
         let expected =
             "cleanest first: lambda 2 1; gamma 0.5 0.5, k per step, cleanest first: [3, 7]";
         assert!(found.ends_with(expected), "{found}");
+    }
+
+    #[test]
+    fn a_window_that_is_not_square_is_named() {
+        let gaussian = PatchWindow::Gaussian { width: 0.25 };
+        let of = |kind| words(&MachineSpec::new(kind, PatchSize::Fixed(5)).with_window(gaussian));
+        let expected = ", k = 5, through Gaussian windows (standard deviation 0.25 k pixels)";
+        assert!(of(MachineKind::EquivariantLocal).ends_with(expected));
+        assert_eq!(of(MachineKind::Ideal), "whole training images");
     }
 }

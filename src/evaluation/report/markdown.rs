@@ -10,7 +10,7 @@ use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::analysis::glossary::words_in;
-use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
+use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or, with_ends};
@@ -88,7 +88,14 @@ fn heading(report: &Report<'_>) -> String {
         comparison.noise_seed,
         NoiseSeeds::held_out(n_judged).last(),
         experiment.sampling_steps
-    ) + &seen_in_words(&report.seen_seeds())
+    ) + &copies_in_words(experiment)
+        + &seen_in_words(&report.seen_seeds())
+}
+
+/// The mirrored and turned copies in the dictionaries, as a sentence; nothing if there are none.
+fn copies_in_words(experiment: &Experiment) -> String {
+    let copies = experiment.copies_in_words();
+    copies.map_or_else(String::new, |copies| format!("Dictionaries: {copies}.\n\n"))
 }
 
 /// The held-out seeds that somebody has looked at before, as a sentence; nothing if there are none.

@@ -90,7 +90,7 @@ impl Control {
             Self::IdentityMaps => identity(step.lambda * n_heads as f64, step.gamma),
             Self::OtherSeedsMaps | Self::ShuffledMaps => *step,
         });
-        MachineSpec { kind: MachineKind::Attention { pool: *pool, settings }, k: spec.k.clone() }
+        MachineSpec { kind: MachineKind::Attention { pool: *pool, settings }, ..spec.clone() }
     }
 }
 
@@ -272,9 +272,9 @@ mod tests {
             AttentionSettings { lambda: 0.5, gamma: 0.2, source: AttentionSource::Trajectory };
         let settings = Scheduled::PerStep(vec![step, AttentionSettings { lambda: 2.0, ..step }]);
         let kind = MachineKind::Attention { pool: Pool::Wrap, settings };
-        let spec = MachineSpec { kind, k: PatchSize::PerStep(vec![3, 5]) };
+        let spec = MachineSpec::new(kind, PatchSize::PerStep(vec![3, 5]));
         let changed = |control: Control| {
-            let MachineSpec { kind, k } = control.spec(&spec, 2);
+            let MachineSpec { kind, k, .. } = control.spec(&spec, 2);
             assert_eq!(k, spec.k);
             let MachineKind::Attention { settings, .. } = kind else { panic!("another machine") };
             settings

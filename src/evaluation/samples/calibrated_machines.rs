@@ -22,7 +22,9 @@ impl MachineSet {
         let by_class = match (&spec.kind, source) {
             (&MachineKind::Attention { pool, .. }, Some(source)) => {
                 let images = self.dictionaries.iter();
-                images.map(|images| MachineFamily::Attention { pool, source, images }).collect()
+                let window = spec.window;
+                let family = |images| MachineFamily::Attention { pool, window, source, images };
+                images.map(|images| family(images)).collect()
             }
             // Solved for the whole class: nothing is left to fit.
             (MachineKind::OptimalAttention(_), _) => return None,
@@ -41,7 +43,13 @@ impl MachineSet {
     /// If a schedule does not fit the training images.
     pub fn calibrated(&self, calibration: Option<&Calibration>) -> Result<Self> {
         let own: Vec<NamedMachine> = self.machines().cloned().collect();
-        let machines = calibration.map_or_else(|| own.clone(), |found| found.apply(&own));
+        let machines = calibration.map_or_else(
+            || own.clone(),
+            |found| {
+                // Every class has the same copies.
+                found.apply(&own, self.augmentation())
+            },
+        );
         self.with_machines(machines).context("building the calibrated machines")
     }
 

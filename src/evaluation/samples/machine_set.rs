@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::NamedMachine;
 use crate::diffusion::{AttentionMaps, Ddim, DenoiseError, NoiseLevel};
 use crate::evaluation::network_or_recorded_model::Model;
-use crate::image::ImageBatch;
+use crate::image::{Augmentation, ImageBatch};
 use crate::theory::attention_optimal::AttentionClass;
 use crate::theory::machine_spec::{AttentionSource, MachineKind, MachineSpec};
 use crate::theory::{
@@ -151,6 +151,11 @@ impl MachineSet {
     /// The training images of each class; all images alone for a network without classes.
     pub fn dictionaries(&self) -> &[Arc<TrainingImages>] {
         &self.dictionaries
+    }
+
+    /// Which mirrored and turned copies the dictionaries hold.
+    pub fn augmentation(&self) -> Augmentation {
+        self.dictionaries.first().map_or(Augmentation::None, |images| images.augmentation())
     }
 
     /// The machine of this name over the training images of each class; `None` if it is not there or needs the network's

@@ -239,7 +239,7 @@ mod tests {
             pool: Pool::SameBorder,
             settings: Scheduled::Fixed(trajectory),
         };
-        let specs = [MachineKind::Local, trajectory].map(|kind| MachineSpec { kind, k: k.clone() });
+        let specs = [MachineKind::Local, trajectory].map(|kind| MachineSpec::new(kind, k.clone()));
         let machines =
             specs.clone().map(|spec| NamedMachine { name: spec.column(), spec }).to_vec();
         let ddim = Ddim::new(Schedule::Cosine, 3);

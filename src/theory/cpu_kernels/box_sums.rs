@@ -8,6 +8,8 @@
 //! L[n,q,p]   = -abar / (2 sigma^2) sum_{o in window} squares[q + o]         along lines, then down rows
 //! ```
 //!
+//! With a Gaussian window ([`crate::theory::patch_window`]) both sums are weighted, at a cost that grows with the side.
+//!
 //! A tile of images is compared at a time, one per vector lane. Rows of squares are summed as they are computed, so that
 //! everything but the running posteriors stays in the first-level cache. Only pairs that the pool accepts are visited.
 //! [`super::reference`] is the specification.
@@ -85,6 +87,7 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
         let column_window = query.pool.window(query.k, shape.width);
         let (n_down, n_along) = (row_window.n_offsets(), column_window.n_offsets());
         let vectors = |n: usize| Buffer::zeros(n * n_lanes);
+        let weights = |window| query.window.weights(query.k, window);
         Self {
             x: twice_over(query.x, shape),
             rows: query.pool.stretches(query.k, shape.height),
@@ -94,8 +97,8 @@ impl<'a, T: Lane, G: Grouping<T>> BoxSums<'a, T, G> {
             posterior: Posterior::new(shape, query.logit_scale, n_entries, diagnostics),
             scratch: Scratch {
                 line: vectors(shape.width + n_along),
-                line_sums: LineSums::new(n_along, n_lanes),
-                row_sums: RowSums::new(n_down, shape.width, n_lanes),
+                line_sums: LineSums::new(n_along, weights(column_window), n_lanes),
+                row_sums: RowSums::new(n_down, weights(row_window), shape.width, n_lanes),
                 again: vectors(n_down * shape.width),
                 distances: vectors(shape.width),
                 parts: Vec::with_capacity(3),

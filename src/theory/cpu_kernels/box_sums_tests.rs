@@ -8,12 +8,18 @@ use crate::simd::lane::n_lanes;
 use crate::theory::cpu_kernels::posterior_over_all_images::AllImages;
 use crate::theory::cpu_kernels::test_case::Case;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::posterior_weights::Accumulator;
 
 fn cases() -> impl Strategy<Value = Case> {
     let pools = prop::sample::select(Pool::ALL.to_vec());
     let sizes = (1..5_usize, 1..8_usize, 1..8_usize, 1..40_usize, 0..7_usize);
-    (sizes, pools, -2.0..2.0_f64).prop_flat_map(|((c, h, w, n, half), pool, log_scale)| {
+    let windows = prop_oneof![
+        Just(PatchWindow::Square),
+        (0.05..2.0_f64).prop_map(|width| PatchWindow::Gaussian { width }),
+    ];
+    let what = (sizes, pools, windows, -2.0..2.0_f64);
+    what.prop_flat_map(|((c, h, w, n, half), pool, window, log_scale)| {
         let shape = ImageShape::new(c, h, w);
         let largest = if pool == Pool::Interior { (h.min(w) - 1) / 2 } else { half };
         let values = |n| prop::collection::vec(-1.5..1.5_f64, n);
@@ -21,6 +27,7 @@ fn cases() -> impl Strategy<Value = Case> {
             shape,
             pool,
             k: 2 * half.min(largest) + 1,
+            window,
             logit_scale: log_scale.exp(),
             x,
             images,
@@ -132,11 +139,17 @@ proptest! {
 
 #[test]
 fn entries_that_tie_all_count_however_large_their_logits() {
+    check_ties(PatchWindow::Square);
+    check_ties(PatchWindow::Gaussian { width: 0.3 });
+}
+
+fn check_ties(window: PatchWindow) {
     let shape = ImageShape::new(1, 6, 6);
     let case = Case {
         shape,
         pool: Pool::Wrap,
         k: 5,
+        window,
         logit_scale: 1e9,
         x: vec![0.5; 36],
         images: vec![-1.0; 40 * 36],

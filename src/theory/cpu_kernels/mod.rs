@@ -7,6 +7,7 @@
 
 pub mod reference;
 pub mod tile;
+mod weighted_windows;
 pub mod windows;
 pub mod posterior;
 pub mod posterior_over_all_images;
@@ -16,6 +17,7 @@ pub mod box_sums;
 pub mod test_case;
 
 use super::patch_pools_ls_els_bbels::Pool;
+use super::patch_window::PatchWindow;
 use crate::diffusion::NoiseLevel;
 use crate::image::ImageShape;
 use crate::simd::Lane;
@@ -31,17 +33,18 @@ pub struct PatchQuery<'a, T> {
     pub shape: ImageShape,
     pub pool: Pool,
     pub k: usize,
+    pub window: PatchWindow,
     /// `x_t / sqrt(abar)`, `[C, H, W]`: dividing the query spares scaling the dictionary.
     pub x: &'a [T],
-    /// `abar / (2 sigma^2)`, so that `L = -logit_scale * || x / sqrt(abar) - phi ||^2`.
+    /// `abar / (2 sigma^2)`, so that `L = -logit_scale * || x / sqrt(abar) - phi ||^2`, each pixel weighted by the window.
     pub logit_scale: f64,
 }
 
 impl<T> PatchQuery<'_, T> {
     /// The same query with other values, such as the same ones rounded.
     pub fn with_values<'b, U>(&self, x: &'b [U]) -> PatchQuery<'b, U> {
-        let &Self { shape, pool, k, logit_scale, .. } = self;
-        PatchQuery { shape, pool, k, x, logit_scale }
+        let &Self { shape, pool, k, window, logit_scale, .. } = self;
+        PatchQuery { shape, pool, k, window, x, logit_scale }
     }
 }
 

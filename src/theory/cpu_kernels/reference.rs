@@ -3,10 +3,10 @@
 //! For each query pixel p, each image n and each accepted place q,
 //!
 //! ```text
-//! L[n,q,p] = -abar / (2 sigma^2) sum_{c,o} (x[c, p+o] / sqrt(abar) - phi_n[c, q+o])^2
+//! L[n,q,p] = -abar / (2 sigma^2) sum_{c,o} w(o) (x[c, p+o] / sqrt(abar) - phi_n[c, q+o])^2
 //! ```
 //!
-//! summed in `f64` as squares of differences (expanding into norms would cancel digits). No blocking, pruning or reuse:
+//! with the weights w of the query's window ([`crate::theory::patch_window`]), summed in `f64` as squares of differences (expanding into norms would cancel digits). No blocking, pruning or reuse:
 //! every faster path must agree with this one. Costs `N P^2 k^2 C` operations.
 
 use super::PatchQuery;
@@ -45,7 +45,7 @@ fn places(height: usize, width: usize) -> impl Iterator<Item = (usize, usize, us
     pixels().flat_map(move |p| pixels().map(move |q| (p.0, p.1, q.0, q.1)))
 }
 
-/// Squared distance between the patch of the query at `p` and that of `image`, `[C, H, W]`, at `q`; places are row and
+/// Squared distance, pixels weighted by the window, between the patch of the query at `p` and that of `image`, `[C, H, W]`, at `q`; places are row and
 /// column.
 pub fn squared_distance<T: Real>(
     query: &PatchQuery<'_, T>,
@@ -55,23 +55,33 @@ pub fn squared_distance<T: Real>(
 ) -> f64 {
     let (height, width) = (query.shape.height, query.shape.width);
     let border = query.pool.border();
-    let rows = offsets(query.pool.window(query.k, height), border, height, p.0, q.0);
-    let columns = offsets(query.pool.window(query.k, width), border, width, p.1, q.1);
+    let along = |len, p, q| {
+        let window = query.pool.window(query.k, len);
+        offsets(window, query.window.weights(query.k, window), border, len, p, q)
+    };
+    let (rows, columns) = (along(height, p.0, q.0), along(width, p.1, q.1));
     let mut sum = 0.0;
     for c in 0..query.shape.channels {
-        for &(xr, yr) in &rows {
-            for &(xc, yc) in &columns {
+        for &(xr, yr, row_weight) in &rows {
+            for &(xc, yc, column_weight) in &columns {
                 let x = query.x[(c * height + xr) * width + xc].to_f64();
                 let y = image[(c * height + yr) * width + yc].to_f64();
-                sum += (x - y) * (x - y);
+                sum += row_weight * column_weight * (x - y) * (x - y);
             }
         }
     }
     sum
 }
 
-/// The pairs of places along an axis that are compared for patches at `p` and `q`.
-fn offsets(window: Window, border: Border, len: usize, p: usize, q: usize) -> Vec<(usize, usize)> {
+/// The pairs of places along an axis that are compared for patches at `p` and `q`, with their weights.
+fn offsets(
+    window: Window,
+    weights: Option<Vec<f64>>,
+    border: Border,
+    len: usize,
+    p: usize,
+    q: usize,
+) -> Vec<(usize, usize, f64)> {
     // Indices are shifted by `before` so that they stay unsigned.
     (0..window.n_offsets())
         .filter(|o| match border {
@@ -81,7 +91,7 @@ fn offsets(window: Window, border: Border, len: usize, p: usize, q: usize) -> Ve
         })
         .map(|o| {
             let wrap = |place: usize| (place + o + len - window.before) % len;
-            (wrap(p), wrap(q))
+            (wrap(p), wrap(q), weights.as_ref().map_or(1.0, |weights| weights[o]))
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use super::{PatchQuery, reference};
 use crate::image::ImageShape;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::posterior_weights::Accumulator;
 
 #[derive(Debug, Clone)]
@@ -10,6 +11,7 @@ pub struct Case {
     pub shape: ImageShape,
     pub pool: Pool,
     pub k: usize,
+    pub window: PatchWindow,
     pub logit_scale: f64,
     pub x: Vec<f64>,
     pub images: Vec<f64>,
@@ -18,8 +20,8 @@ pub struct Case {
 impl Case {
     /// The case's query with the values `x`, as they are or rounded.
     pub fn query<'a, T>(&self, x: &'a [T]) -> PatchQuery<'a, T> {
-        let &Self { shape, pool, k, logit_scale, .. } = self;
-        PatchQuery { shape, pool, k, x, logit_scale }
+        let &Self { shape, pool, k, window, logit_scale, .. } = self;
+        PatchQuery { shape, pool, k, window, x, logit_scale }
     }
 
     pub fn image(&self, n: usize) -> &[f64] {

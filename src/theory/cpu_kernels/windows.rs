@@ -3,28 +3,37 @@
 //! Values are cut into blocks of k. A window covers the tail of one block and the head of the next, so its sum is a
 //! running sum from the end of the first block plus one from the start of the second (van Herk; Gil and Werman). That
 //! takes three additions per element and no subtraction, so no digits cancel. Sums of up to five neighbours are
-//! computed directly.
+//! computed directly, and so are weighted ones ([`super::weighted_windows`]).
 
 use pulp::Simd;
 
+use super::weighted_windows;
 use crate::simd::{Buffer, Lane};
 
 /// Window sums along a line of vectors.
 #[derive(Debug)]
 pub struct LineSums<T> {
     k: usize,
+    weights: Option<Vec<T>>,
     tails: Buffer<T>,
 }
 
 impl<T: Lane> LineSums<T> {
-    /// Sums over `k` neighbours.
-    pub fn new(k: usize, n_lanes: usize) -> Self {
-        Self { k, tails: Buffer::zeros(k * n_lanes) }
+    /// Sums over `k` neighbours, with weights if there are any.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one weight per neighbour.
+    pub fn new(k: usize, weights: Option<Vec<f64>>, n_lanes: usize) -> Self {
+        Self { k, weights: in_lanes(k, weights), tails: Buffer::zeros(k * n_lanes) }
     }
 
-    /// `out[j] = line[j] + ... + line[j + k - 1]`; `line` has k - 1 vectors more than `out`.
+    /// `out[j] = line[j] + ... + line[j + k - 1]`, each times its weight; `line` has k - 1 vectors more than `out`.
     #[inline(always)]
     pub fn sum<S: Simd>(&mut self, simd: S, line: &[T::Vector<S>], out: &mut [T::Vector<S>]) {
+        if let Some(weights) = &self.weights {
+            return weighted_windows::along_a_line(simd, weights, line, out);
+        }
         match self.k {
             1 => out.copy_from_slice(line),
             2 => direct::<S, T, 2>(simd, line, out),
@@ -77,6 +86,7 @@ fn direct<S: Simd, T: Lane, const K: usize>(
 #[derive(Debug)]
 pub struct RowSums<T> {
     k: usize,
+    weights: Option<Vec<T>>,
     /// Vectors in a row.
     n: usize,
     n_lanes: usize,
@@ -88,10 +98,15 @@ pub struct RowSums<T> {
 }
 
 impl<T: Lane> RowSums<T> {
-    /// Sums over `k` rows of up to `n_max` vectors.
-    pub fn new(k: usize, n_max: usize, n_lanes: usize) -> Self {
+    /// Sums over `k` rows of up to `n_max` vectors, with weights if there are any.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one weight per row.
+    pub fn new(k: usize, weights: Option<Vec<f64>>, n_max: usize, n_lanes: usize) -> Self {
         let rows = Buffer::zeros(k * n_max * n_lanes);
-        Self { k, n: n_max, n_lanes, rows, head: Buffer::zeros(n_max * n_lanes), count: 0 }
+        let (weights, head) = (in_lanes(k, weights), Buffer::zeros(n_max * n_lanes));
+        Self { k, weights, n: n_max, n_lanes, rows, head, count: 0 }
     }
 
     /// Starts again with rows of `n` vectors.
@@ -110,10 +125,20 @@ impl<T: Lane> RowSums<T> {
     }
 
     /// Adds the row that was written to [`RowSums::next_row`]. From the k-th row on, writes the sum of the last k rows
-    /// to `out` and returns true.
+    /// to `out`, each times its weight, and returns true.
     // No closures: one that is not inlined is compiled for the base instruction set.
     #[inline(always)]
     pub fn push<S: Simd>(&mut self, simd: S, out: &mut [T::Vector<S>]) -> bool {
+        if let Some(weights) = &self.weights {
+            self.count += 1;
+            let rows = &T::vectors::<S>(&self.rows)[..self.k * self.n];
+            if self.count >= self.k {
+                // The next row will take the place of the first one of the window.
+                let first = self.count % self.k;
+                weighted_windows::down_rows(simd, weights, rows, first, &mut out[..self.n]);
+            }
+            return self.count >= self.k;
+        }
         match self.k {
             1 => self.push_direct::<S, 1>(simd, out),
             2 => self.push_direct::<S, 2>(simd, out),
@@ -172,6 +197,13 @@ impl<T: Lane> RowSums<T> {
     }
 }
 
+/// One weight per neighbour in the number type of the sums.
+fn in_lanes<T: Lane>(k: usize, weights: Option<Vec<f64>>) -> Option<Vec<T>> {
+    let weights = weights?;
+    assert_eq!(weights.len(), k, "one weight per neighbour");
+    Some(weights.into_iter().map(T::from_f64).collect())
+}
+
 #[inline(always)]
 fn add_rows<S: Simd, T: Lane>(
     simd: S,
@@ -194,6 +226,7 @@ mod tests {
     /// Window sums of one column of numbers, the same in every lane.
     struct Both<'a> {
         k: usize,
+        weights: Option<Vec<f64>>,
         values: &'a [f64],
     }
 
@@ -206,10 +239,10 @@ mod tests {
             let line: Vec<_> = self.values.iter().map(|&v| f64::splat(simd, v)).collect();
             let n_out = line.len() + 1 - self.k;
             let mut out = vec![f64::splat(simd, 0.0); n_out];
-            LineSums::<f64>::new(self.k, n_lanes).sum(simd, &line, &mut out);
+            LineSums::<f64>::new(self.k, self.weights.clone(), n_lanes).sum(simd, &line, &mut out);
             let lane =
                 |v: &S::f64s| pulp::bytemuck::cast_slice::<_, f64>(std::slice::from_ref(v))[0];
-            let mut rows = RowSums::<f64>::new(self.k, 3, n_lanes);
+            let mut rows = RowSums::<f64>::new(self.k, self.weights, 3, n_lanes);
             let mut down = Vec::new();
             // Twice, to see that nothing is left over.
             for n in [3, 2] {
@@ -233,9 +266,19 @@ mod tests {
         let values: Vec<f64> = (0..40).map(|i| f64::from(i * i % 17)).collect();
         for k in 1..=20 {
             let expected: Vec<f64> = values.windows(k).map(|w| w.iter().sum()).collect();
-            let (along, down) = Arch::new().dispatch(Both { k, values: &values });
+            let (along, down) = Arch::new().dispatch(Both { k, weights: None, values: &values });
             assert_eq!(along, expected, "k = {k}, along");
             assert_eq!(down, expected, "k = {k}, down");
+            // Whole numbers, so that no sum is rounded.
+            let weights: Vec<f64> = (0..k).map(|o| (o * 5 % 7 + 1) as f64).collect();
+            let expected: Vec<f64> = values
+                .windows(k)
+                .map(|w| w.iter().zip(&weights).map(|(value, weight)| value * weight).sum())
+                .collect();
+            let weights = Some(weights);
+            let (along, down) = Arch::new().dispatch(Both { k, weights, values: &values });
+            assert_eq!(along, expected, "k = {k}, weighted, along");
+            assert_eq!(down, expected, "k = {k}, weighted, down");
         }
     }
 }

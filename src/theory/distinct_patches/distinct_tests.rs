@@ -15,6 +15,7 @@ use crate::theory::cpu_kernels::test_case::Case;
 use crate::theory::cpu_kernels::{PatchQuery, reference};
 use crate::theory::cpu_posteriors;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::training_pixels::{ImagePixels, Storage};
 
 /// Images whose pixels have 1 to 4 values, or any; the last few images repeat the first.
@@ -35,7 +36,8 @@ fn cases() -> impl Strategy<Value = Case> {
                     let again = images[..n_again.min(n) * shape.n_values()].to_vec();
                     images.extend(again);
                     let k = 2 * half.min(largest) + 1;
-                    Case { shape, pool, k, logit_scale: log_scale.exp(), x, images }
+                    let window = PatchWindow::Square;
+                    Case { shape, pool, k, window, logit_scale: log_scale.exp(), x, images }
                 },
             )
         },
@@ -237,7 +239,14 @@ fn of_patches_at_the_same_distance_the_first_is_named() {
     let shape = ImageShape::new(1, 1, 1);
     let images = ImagePixels::new(shape, Storage::Values(vec![-1.0, 1.0, 1.0])).unwrap();
     let patches = DistinctPatches::of(&images, Pool::Wrap, 1);
-    let query = PatchQuery { shape, pool: Pool::Wrap, k: 1, x: &[0.0], logit_scale: 1.0 };
+    let query = PatchQuery {
+        shape,
+        pool: Pool::Wrap,
+        k: 1,
+        window: PatchWindow::Square,
+        x: &[0.0],
+        logit_scale: 1.0,
+    };
     assert_eq!(patch_posteriors(&patches, &[query])[0].best[0].image, 0);
 }
 

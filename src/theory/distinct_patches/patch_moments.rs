@@ -18,6 +18,7 @@ use crate::simd::lane::n_lanes;
 use crate::theory::cpu_kernels::{PatchQuery, logit_scale};
 use crate::theory::error::TheoryError;
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::training_pixels::ImagePixels;
 
 /// Deviations up to this are rounding errors of a constant moment.
@@ -98,7 +99,8 @@ impl PatchMoments {
         let (n_pixels, signal) = (shape.n_pixels(), level.signal());
         let scaled: Vec<f32> = x.iter().map(|v| (v / signal) as f32).collect();
         let (pool, k, logit_scale) = (self.pool, self.k, logit_scale(level));
-        let query = PatchQuery { shape, pool, k, x: &scaled, logit_scale };
+        let query =
+            PatchQuery { shape, pool, k, window: PatchWindow::Square, x: &scaled, logit_scale };
         let mut all = vec![0.0; self.n_moments() * n_pixels];
         for table in &self.patches.groups {
             let group = GroupQuery::new(table, &query);
@@ -229,7 +231,7 @@ mod tests {
             let moments = PatchMoments::new(images.pixels(), pool, 3, 4).unwrap();
             let found = moments.of_image(x.values(), level);
             let n_pixels = shape.n_pixels();
-            let spec = MachineSpec { kind, k: PatchSize::Fixed(3) };
+            let spec = MachineSpec::new(kind, PatchSize::Fixed(3));
             let machine = Machine::new(spec.clone(), images.clone(), Precision::F64, None).unwrap();
             let exact = machine.with_posterior(true).denoise(&x, level).unwrap();
             let scale = moments.scales()[0];

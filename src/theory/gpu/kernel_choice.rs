@@ -139,6 +139,7 @@ mod tests {
     use crate::image::ImageShape;
     use crate::theory::cpu_kernels::PatchQuery;
     use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::patch_window::PatchWindow;
 
     fn first(shape: (usize, usize, usize), pool: Pool, k: usize) -> Option<Kernel> {
         first_of(shape, pool, k, false)
@@ -151,7 +152,14 @@ mod tests {
         mean_only: bool,
     ) -> Option<Kernel> {
         let shape = ImageShape::new(shape.0, shape.1, shape.2);
-        let query = PatchQuery { shape, pool, k, x: &[0.0_f32], logit_scale: 1.0 };
+        let query = PatchQuery {
+            shape,
+            pool,
+            k,
+            window: PatchWindow::Square,
+            x: &[0.0_f32],
+            logit_scale: 1.0,
+        };
         let launch = Launch { mean_only, ..Launch::new(&query, 0..1, 0, 1, true) };
         Kernel::all(&launch).first().copied()
     }

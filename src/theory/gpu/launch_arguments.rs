@@ -75,7 +75,8 @@ impl Launch {
         n_images: usize,
         is_bytes: bool,
     ) -> Self {
-        let PatchQuery { shape, pool, k, logit_scale, .. } = *query;
+        let PatchQuery { shape, pool, k, window, logit_scale, .. } = *query;
+        assert!(window.is_square(), "GPUs compare patches through square windows");
         let n_entries = n_images * shape.n_pixels();
         let (rows, columns) = (pool.window(k, shape.height), pool.window(k, shape.width));
         let stretches = |len| -> Vec<[i32; 3]> {
@@ -184,13 +185,20 @@ mod tests {
     use super::*;
     use crate::image::ImageShape;
     use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::patch_window::PatchWindow;
 
     #[test]
     fn the_plan_is_laid_out_as_the_kernel_reads_it() {
         assert_eq!(std::mem::size_of::<PosteriorPlan>(), 15 * 4);
         let shape = ImageShape::new(3, 8, 6);
-        let query =
-            PatchQuery { shape, pool: Pool::Interior, k: 5, x: &[0.0_f32], logit_scale: 2.0 };
+        let query = PatchQuery {
+            shape,
+            pool: Pool::Interior,
+            k: 5,
+            window: PatchWindow::Square,
+            x: &[0.0_f32],
+            logit_scale: 2.0,
+        };
         let launch = Launch::new(&query, 0..9, 7, 100, true);
         let Launch { plan, row_stretches, column_stretches, .. } = &launch;
         assert_eq!((plan.first_image, plan.n_images, plan.cut, plan.is_bytes), (7, 9, 0, 1));

@@ -86,11 +86,19 @@ mod tests {
     use crate::image::ImageShape;
     use crate::theory::cpu_kernels::PatchQuery;
     use crate::theory::patch_pools_ls_els_bbels::Pool;
+    use crate::theory::patch_window::PatchWindow;
 
     const SHAPE: ImageShape = ImageShape { channels: 3, height: 8, width: 6 };
 
     fn launch(pool: Pool, k: usize) -> Launch {
-        let query = PatchQuery { shape: SHAPE, pool, k, x: &[0.0_f32], logit_scale: 2.0 };
+        let query = PatchQuery {
+            shape: SHAPE,
+            pool,
+            k,
+            window: PatchWindow::Square,
+            x: &[0.0_f32],
+            logit_scale: 2.0,
+        };
         Launch::new(&query, 1..5, 7, 100, true)
     }
 

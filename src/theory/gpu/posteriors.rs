@@ -16,6 +16,7 @@ use crate::theory::estimate_of_one_image::Estimate;
 use crate::theory::image_evidence::{Evidence, ImageMixture};
 use crate::theory::ls_wiener::{Masks, by_pixel};
 use crate::theory::patch_pools_ls_els_bbels::Pool;
+use crate::theory::patch_window::PatchWindow;
 use crate::theory::posterior_weights::Accumulator;
 use crate::theory::pspc::entropies;
 use crate::theory::training_pixels::ImagePixels;
@@ -49,8 +50,10 @@ pub fn whole_images(
     let shape = images.shape();
     let pool = if shifts { Pool::Wrap } else { Pool::SamePlace };
     let k = 2 * shape.height.max(shape.width) - 1;
-    let queries: Vec<PatchQuery<'_, f64>> =
-        queries.iter().map(|x| PatchQuery { shape, pool, k, x, logit_scale }).collect();
+    let queries: Vec<PatchQuery<'_, f64>> = queries
+        .iter()
+        .map(|x| PatchQuery { shape, pool, k, window: PatchWindow::Square, x, logit_scale })
+        .collect();
     let sums = patch_posteriors(gpus, images, &queries, with_posterior)?;
     Some(sums.iter().map(Estimate::from_pixels).collect())
 }
@@ -67,7 +70,8 @@ pub fn masked(
     let mask = Mask { bits: masks.bits(), logit_scale: logit_scale as f32 };
     let of_query = |x: &Vec<f64>| {
         let x = singles(x);
-        let query = PatchQuery { shape, pool, k: 1, x: &x[..], logit_scale };
+        let query =
+            PatchQuery { shape, pool, k: 1, window: PatchWindow::Square, x: &x[..], logit_scale };
         Some(by_pixel(&gpus.masked(images, query, mask)?, shape))
     };
     queries.iter().map(of_query).collect()
@@ -85,7 +89,8 @@ pub fn composites(
     let (shape, half) = (images.shape(), k / 2);
     let of_query = |x: &Vec<f64>| {
         let (pool, x) = (Pool::SamePlace, singles(x));
-        let query = PatchQuery { shape, pool, k, x: &x[..], logit_scale };
+        let query =
+            PatchQuery { shape, pool, k, window: PatchWindow::Square, x: &x[..], logit_scale };
         let crops = gpus.mixed(images, query, Votes::Nothing, 0.0)?.mixture;
         let log_sums: Vec<f32> = (0..shape.n_pixels()).map(|p| crops.log_sum(p) as f32).collect();
         let mosaic = gpus.crops(images, query, &log_sums)?;
