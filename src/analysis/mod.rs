@@ -8,6 +8,7 @@ pub mod paired_differences;
 pub mod holm_correction;
 pub mod claim_tests;
 pub mod agreement;
+pub mod agreement_over_seeds;
 pub mod creativity_judge;
 mod glyph_finder;
 mod texture_finder;

@@ -41,6 +41,7 @@ mod bench_arguments_and_cells;
 mod bench_against_pytorch;
 mod calibrate;
 mod compare;
+mod compare_networks;
 mod reproduce;
 mod inspect;
 mod doctor;

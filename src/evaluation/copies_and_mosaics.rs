@@ -121,7 +121,7 @@ impl<'a> Mosaics<'a> {
     ///
     /// If the search for patches fails, for instance because a sample is not finite.
     pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
-        let n = samples.len().min(self.copy_samples_max());
+        let n = samples.len().min(copy_samples_max(self.dataset));
         let found: Vec<_> =
             (0..n).filter_map(|i| nearest(samples.image(i), self.dataset, Shifts::Every)).collect();
         let copies = wilson(found.iter().filter(|found| found.is_copy()).count(), found.len());
@@ -147,13 +147,6 @@ impl<'a> Mosaics<'a> {
                 region_area: ends(region_area),
             },
         })
-    }
-
-    /// The most samples whose nearest training images are searched.
-    fn copy_samples_max(&self) -> usize {
-        let shape = self.dataset.shape();
-        let each = self.dataset.len() as f64 * (shape.n_values() * shape.n_pixels()) as f64;
-        ((COPY_SEARCH_MAX / each) as usize).max(COPY_SAMPLES_MIN)
     }
 
     /// Means over samples with their intervals: share of pixels that are the centres of their nearest patches, share of
@@ -194,6 +187,13 @@ impl<'a> Mosaics<'a> {
             mean(statistics.iter().map(|s| s.mean_region_area).collect()),
         ])
     }
+}
+
+/// The most samples whose nearest training images are searched.
+pub fn copy_samples_max(dataset: &Dataset) -> usize {
+    let shape = dataset.shape();
+    let each = dataset.len() as f64 * (shape.n_values() * shape.n_pixels()) as f64;
+    ((COPY_SEARCH_MAX / each) as usize).max(COPY_SAMPLES_MIN)
 }
 
 /// The estimate, or 0 without samples.

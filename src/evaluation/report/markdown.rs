@@ -22,6 +22,8 @@ pub fn page(report: &Report<'_>) -> String {
     let mut text = heading(report);
     text += &context.floors.map_or_else(String::new, floors_table);
     text += &agreement_table(report);
+    text += &report.paper_units.section();
+    text += &report.published.section(&report.paper_units.machines);
     text += &controls_section::section(&report.controls);
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
