@@ -73,14 +73,17 @@ fn expected(pairs: &[Pair]) -> [(&'static str, Vec<f64>); 5] {
     ]
 }
 
-fn check(found: &Value, pairs: &[Pair], what: &str) {
-    for (name, values) in expected(pairs) {
-        let (figure, n) = (&found[name], values.len() as f64);
+/// Checks lines of the CSV: figure, seeds, mean with its interval, median with its interval.
+fn check(lines: &[&str], pairs: &[Pair], what: &str) {
+    assert_eq!(lines.len(), 5, "{what}");
+    for (line, (name, values)) in lines.iter().zip(expected(pairs)) {
+        let n = values.len() as f64;
         let what = format!("{what}, {name}");
-        assert_eq!(figure["seeds"], values.len(), "{what}");
-        let of = |key: &str, place: usize| match place {
-            0 => figure[key]["estimate"].as_f64().unwrap(),
-            place => figure[key]["interval95"][place - 1].as_f64().unwrap(),
+        let cells: Vec<&str> = line.split(',').skip(3).collect();
+        assert_eq!(cells[..2], [name, &values.len().to_string()], "{what}");
+        let of = |key: &str, place: usize| -> f64 {
+            let first = if key == "mean" { 2 } else { 5 };
+            cells[first + place].parse().unwrap()
         };
         check_close(of("mean", 0), mean(&values), TOLERANCE, &what);
         check_close(of("median", 0), quantile(&values, 0.5), TOLERANCE, &what);
@@ -124,16 +127,31 @@ fn figures_of_papers_follow_from_trajectories_drawn_anew() {
             Machine::new(named.spec.clone(), images.clone(), Precision::F32, None).unwrap();
         let drawn = draw(&trained, &machine);
         let found = &units["machines"][&named.name];
-        check(&found["final"], &drawn.samples, &named.name);
         assert!(found["seconds"]["step"].as_f64().unwrap() > 0.0);
+        let text = read("units_of_papers.csv");
+        let lines_at = |states: &str, t: &str| -> Vec<&str> {
+            let place = format!("{},{states},{t},", named.name);
+            text.lines().filter(|line| line.starts_with(&place)).collect()
+        };
+        check(&lines_at("final", ""), &drawn.samples, &named.name);
+        let mean_r2 = mean(&expected(&drawn.samples)[2].1);
+        let in_json = found["final"]["R2"]["mean"]["estimate"].as_f64().unwrap();
+        check_close(in_json, mean_r2, TOLERANCE, "mean R^2");
         for (states, steps) in
             [("own", &drawn.own), ("network", &drawn.network), ("machine", &drawn.machine)]
         {
             for (at, pairs) in steps.iter().enumerate() {
-                let step = &found["by_step"][states][at];
-                check_close(step["t"].as_f64().unwrap(), (at + 1) as f64 / T as f64, 1e-9, "t");
-                check(&step["figures"], pairs, &format!("{}, {states}, step {at}", named.name));
+                let t = format!("{:.6}", (at + 1) as f64 / T as f64);
+                let what = format!("{}, {states}, t = {t}", named.name);
+                check(&lines_at(states, &t), pairs, &what);
             }
+            let all: Vec<Pair> = steps.concat();
+            let [(_, r), _, (_, cod), (_, mse), _] = expected(&all);
+            let along = &found["along"][states];
+            let value = |key: &str| along[key].as_f64().unwrap();
+            check_close(value("median_r"), quantile(&r, 0.5), TOLERANCE, states);
+            check_close(value("median_R2"), quantile(&cod, 0.5), TOLERANCE, states);
+            check_close(value("mean_mse"), mean(&mse), TOLERANCE, states);
         }
     }
     // Two machines at final samples and T steps of three kinds of states, five figures each.
@@ -151,5 +169,6 @@ fn figures_of_papers_follow_from_trajectories_drawn_anew() {
     let report: Value = serde_json::from_str(&text).unwrap();
     let units = &report["units_of_papers"];
     assert_eq!(units["absent"], "compare.states is 0");
-    assert_eq!(units["machines"]["els"]["by_step"]["machine"], Value::Array(Vec::new()));
+    assert!(units["machines"]["els"]["along"]["machine"].is_null());
+    assert!(units["machines"]["els"]["along"]["own"].is_object());
 }

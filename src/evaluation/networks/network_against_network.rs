@@ -146,27 +146,33 @@ pub fn compare_networks(
     }
     let networks = all.iter().zip(&samples);
     let networks = networks.map(|(trained, samples)| network_figures(trained, samples)).collect();
-    let ddim = all[0].experiment.ddim();
-    let pair = |(&(a, b), steps): (&(usize, usize), &Vec<Vec<ImageAgreement>>)| {
-        let by_step = steps.iter().enumerate().filter(|(_, images)| !images.is_empty());
-        let by_step = by_step.map(|(i, images)| (ddim.level(i + 1).t, Figures::of(images)));
-        let final_samples: Vec<ImageAgreement> = samples[b]
-            .iter()
-            .zip(samples[a].iter())
-            .map(|(made, own)| ImageAgreement::of(made, own))
-            .collect();
-        PairFigures {
-            first: a,
-            second: b,
-            shared: SharedImages::of(&all[a].dataset, &all[b].dataset),
-            r: final_samples.iter().map(|image| image.r).collect(),
-            samples: Figures::of(&final_samples),
-            by_step: by_step.collect(),
-            chance: chance_between(&samples[a], &samples[b]),
-        }
-    };
-    let pairs = places.iter().zip(&steps).map(pair).collect();
+    let pairs = places.iter().zip(&steps);
+    let pairs = pairs.map(|(&place, steps)| pair_figures(all, &samples, place, steps)).collect();
     Ok(NetworkComparison { noise, networks, pairs })
+}
+
+/// The figures of the networks at two places; `steps` holds x0hat's agreement by step, cleanest first, seed by seed.
+fn pair_figures(
+    all: &[Trained],
+    samples: &[ImageBatch],
+    (first, second): (usize, usize),
+    steps: &[Vec<ImageAgreement>],
+) -> PairFigures {
+    let ddim = all[first].experiment.ddim();
+    let by_step = steps.iter().enumerate().filter(|(_, images)| !images.is_empty());
+    let by_step = by_step.map(|(i, images)| (ddim.level(i + 1).t, Figures::of(images)));
+    let pairs = samples[second].iter().zip(samples[first].iter());
+    let images: Vec<ImageAgreement> =
+        pairs.map(|(made, own)| ImageAgreement::of(made, own)).collect();
+    PairFigures {
+        first,
+        second,
+        shared: SharedImages::of(&all[first].dataset, &all[second].dataset),
+        r: images.iter().map(|image| image.r).collect(),
+        samples: Figures::of(&images),
+        by_step: by_step.collect(),
+        chance: chance_between(&samples[first], &samples[second]),
+    }
 }
 
 /// Median r of samples of two networks from different noise seeds; `None` of fewer than two seeds.

@@ -10,6 +10,7 @@ use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::config::{NamedMachine, noise_seed_purposes::NoiseSeeds};
+use crate::dataset::Half;
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or, with_ends};
@@ -68,11 +69,15 @@ fn heading(report: &Report<'_>) -> String {
         }
     };
     let run = format!(
-        "# {}\n\nExperiment `{}` ({}), {training}, {} training images, {}, {}.\nFinal loss {loss}{}.\n\n",
+        "# {}\n\nExperiment `{}` ({}), {training}, {} training images{}, {}, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
         experiment.name,
         experiment.description,
         context.n_training_images,
+        match experiment.dataset.half {
+            Half::All => String::new(),
+            half => format!(" (the {half} of two disjoint halves)"),
+        },
         context
             .n_parameters
             .map_or_else(|| "no network at hand".to_owned(), |n| format!("{n} parameters")),

@@ -27,7 +27,7 @@ impl PublishedBeside {
         let Some(table) = self.table else {
             let sets: Vec<&str> = TABLES.iter().map(|table| table.data_set).collect();
             return format!(
-                "Published tables: none at hand is of this data set; {} has {}, recognised by the shape of the images and the name of their files (docs/theory.md, section 5).\n\n",
+                "Published tables: none at hand is of this data set; {} has {}, recognised by the shape of the images and the name of their files (docs/theory.md, section 16).\n\n",
                 TABLES[0].paper,
                 sets.join(", ")
             );

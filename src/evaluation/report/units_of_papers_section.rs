@@ -69,6 +69,15 @@ impl Overall {
             mean_mse: mean_interval(&values(PaperFigure::Mse)).map(|found| found.estimate),
         })
     }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "median_r": self.median_r,
+            "median_R2": self.median_cod,
+            "mean_mse": self.mean_mse,
+            "mean_mse01": self.mean_mse.map(|mse| mse / 4.0),
+        })
+    }
 }
 
 impl<'a> MachineInPaperUnits<'a> {
@@ -237,21 +246,15 @@ impl<'a> PaperUnits<'a> {
         text
     }
 
-    /// The same in `report.json`.
+    /// In `report.json`: final samples, and x0hat over all steps and seeds together.
     pub fn to_json(&self) -> Value {
         let machine = |machine: &MachineInPaperUnits<'_>| {
-            let by_step = |states: StatesOf| -> Value {
-                let steps = machine.steps.iter().filter(|step| step.states == states);
-                let entry = |step: &FiguresOfStep| json!({ "t": step.t, "figures": step.figures.to_json() });
-                steps.map(entry).collect()
-            };
-            let steps: Map<String, Value> = StatesOf::VARIANTS
-                .iter()
-                .map(|&states| (<&str>::from(states).to_owned(), by_step(states)))
-                .collect();
+            let along = machine.overall.iter();
+            let along =
+                along.map(|(states, found)| (<&str>::from(states).to_owned(), found.to_json()));
             let found = json!({
                 "final": machine.samples.to_json(),
-                "by_step": steps,
+                "along": along.collect::<Map<String, Value>>(),
                 "seconds": machine.seconds.map(seconds),
             });
             (machine.name.to_owned(), found)
