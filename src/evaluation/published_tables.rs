@@ -150,27 +150,27 @@ impl PublishedTable {
         let mut found = Vec::new();
         let mut flags = String::new();
         if n_samples != self.n_samples {
-            found.push(format!("{n_samples} samples (there {})", self.n_samples));
+            found.push(format!("{n_samples} samples here, {} there", self.n_samples));
             flags += &format!(" --seeds {}", self.n_samples);
         }
         if experiment.sampling_steps != self.sampling_steps {
             found.push(format!(
-                "{} steps (there {})",
+                "{} steps here, {} there",
                 experiment.sampling_steps, self.sampling_steps
             ));
             flags += &format!(" --set diffusion.sampling_steps={}", self.sampling_steps);
         }
         if !flags.is_empty() {
-            found.push(format!("for these: mosaic compare {run}{flags}"));
+            found.push(format!("set by: mosaic compare {run}{flags}"));
         }
         if let Some(n) = self.n_training_images.filter(|n| *n != n_training_images) {
             found.push(format!(
-                "{n_training_images} training images (there {n}): a run with dataset.n = 0"
+                "{n_training_images} training images here, {n} there (another run, with dataset.n = 0)"
             ));
         }
         if experiment.network.conditional {
             found.push(
-                "a network with classes (there none): a run with network.conditional = false"
+                "a network with classes here, without there (another run, with network.conditional = false)"
                     .to_owned(),
             );
         }
@@ -221,7 +221,7 @@ mod tests {
         let found = TABLES[0].differences(&other).join("; ");
         let command = "mosaic compare r-1 --seeds 128 --set diffusion.sampling_steps=10";
         assert!(
-            found.contains(command) && found.contains("900 training images (there 50000)"),
+            found.contains(command) && found.contains("900 training images here, 50000 there"),
             "{found}"
         );
     }

@@ -35,9 +35,7 @@ impl NetworkComparison {
         };
         put(PAGE, self.page())?;
         put("networks.csv", self.csv())?;
-        let path = folder.join("networks.png");
-        picture_file::write(&self.picture(), &path)
-            .with_context(|| format!("writing '{}'", path.display()))?;
+        picture_file::write(&self.picture(), &folder.join("networks.png"))?;
         put("networks.json", format!("{:#}\n", self.to_json()))
     }
 

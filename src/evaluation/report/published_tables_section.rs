@@ -34,7 +34,7 @@ impl PublishedBeside {
         };
         if !self.differences.is_empty() {
             return format!(
-                "Published tables: to stand beside {} on {}, this report has other {}.\n\n",
+                "Published tables: {} has one of {}. This report cannot stand beside it yet: {}.\n\n",
                 table.paper,
                 table.data_set,
                 self.differences.join("; ")

@@ -129,7 +129,7 @@ fn compare_with_ceiling(finding: &mut Finding, most: &Halves<'_>) {
 }
 
 fn words_of(halves: &Halves<'_>) -> String {
-    let word = ", dataset.half = \"first\"";
+    let word = ", dataset.half first";
     halves.first.words().replace(word, "")
 }
 
