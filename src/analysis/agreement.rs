@@ -52,6 +52,18 @@ pub fn agreement(prediction: &[f64], target: &[f64]) -> Agreement {
     Agreement { r, r_squared: r.map(|r| r * r), cod }
 }
 
+/// The mean squared error per value; `None` if it is not finite or there are no values.
+///
+/// # Panics
+///
+/// If the images differ in length.
+pub fn mean_squared_error(prediction: &[f64], target: &[f64]) -> Option<f64> {
+    assert_eq!(prediction.len(), target.len(), "an error needs equally long images");
+    let squares: f64 = prediction.iter().zip(target).map(|(p, t)| (t - p).powi(2)).sum();
+    let mean = squares / target.len() as f64;
+    mean.is_finite().then_some(mean)
+}
+
 /// `R^2` of many images together, such as estimates at all steps from all noise seeds: by the ratio of sums.
 ///
 /// ```text

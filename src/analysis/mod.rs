@@ -9,6 +9,7 @@ pub mod holm_correction;
 pub mod claim_tests;
 pub mod glossary;
 pub mod agreement;
+pub mod agreement_over_seeds;
 pub mod creativity_judge;
 mod glyph_finder;
 mod texture_finder;

@@ -14,7 +14,7 @@ use super::lab_and_runs_dir_options::LabPaths;
 use crate::bench::peak_rates::PeakRates;
 use crate::bench::pytorch_times;
 use crate::bench::time_one_score_machine::{TheoryCase, TheoryTiming, fixed, time_theory};
-use crate::dataset::{Dataset, DatasetError, DatasetSource, open};
+use crate::dataset::{Dataset, DatasetError, DatasetSource, Selection, open};
 use crate::evaluation::choose_gpu_or_cpu::{open_gpus, with_gpus};
 use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::hardware::device_request::DeviceRequest;
@@ -137,7 +137,7 @@ fn open_images(paths: &LabPaths, args: &TheoryArgs) -> Result<(String, Dataset)>
     }
     let path = args.data.clone().unwrap_or_else(|| DIGITS.into());
     let source = DatasetSource::Idx { images: path.clone(), labels: None, size: Some(args.size) };
-    let all = open("bench", &source, None, 0).map_err(|error| match error {
+    let all = open("bench", &source, Selection::all()).map_err(|error| match error {
         DatasetError::Read { path, source } => anyhow!(
             "cannot read '{}' ({source}); name a file with --data (without it, the lab's digits are looked \
              for below the current directory)",

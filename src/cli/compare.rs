@@ -1,4 +1,5 @@
-//! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds.
+//! `compare`: compares the networks of one or more runs with every machine, on held-out noise seeds; or networks with each
+//! other.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::SIGINT;
 
+use super::compare_networks::{self, NetworksRequest};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::preview;
 use super::progress_bar;
@@ -33,6 +35,10 @@ pub struct CompareArgs {
     /// Directory with samples of a model from elsewhere (see 'mosaic external'), which becomes a run; repeatable.
     #[arg(long, value_name = "DIR")]
     pub external: Vec<PathBuf>,
+    /// Compare networks with each other instead of with machines: RUNS, these and --external, each with each. Writes
+    /// networks.md, .csv, .json and .png.
+    #[arg(long = "with", value_name = "RUN", num_args = 1.., conflicts_with_all = ["uncalibrated", "at_step", "samples"])]
+    pub with: Vec<String>,
     /// Held-out noise seeds.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=NoiseSeeds::HELD_OUT_MAX as i64))]
     pub seeds: u32,
@@ -58,7 +64,8 @@ pub struct CompareArgs {
 }
 
 pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
-    let mut runs = args.runs.iter().map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
+    let names = args.runs.iter().chain(&args.with);
+    let mut runs = names.map(|name| paths.run(name)).collect::<Result<Vec<_>>>()?;
     for directory in &args.external {
         runs.push(paths.run(&run_of_record(paths, directory)?)?);
     }
@@ -66,6 +73,16 @@ pub fn run(paths: &LabPaths, args: &CompareArgs) -> Result<()> {
         make_folder(out).with_context(|| format!("making '{}'", out.display()))?;
     }
     let stop = catch_signals::stop_on(&[SIGINT]).context("listening for Ctrl-C")?;
+    if !args.with.is_empty() {
+        let request = NetworksRequest {
+            runs: &runs,
+            n_seeds: args.seeds as usize,
+            settings: &args.settings,
+            out: args.out.as_deref(),
+            json: args.json,
+        };
+        return compare_networks::run(&request, &stop);
+    }
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         errorln!("run {} ({} of {})", run.id, index + 1, runs.len());

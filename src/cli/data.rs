@@ -16,7 +16,7 @@ use crate::analysis::creativity_judge::Judge;
 use crate::config::Experiment;
 use crate::config::experiment_name::ExperimentName;
 use crate::console;
-use crate::dataset::{array_images, cifar, parquet_images};
+use crate::dataset::{Half, array_images, cifar, parquet_images};
 use crate::evaluation::load_networks_and_data::open_dataset;
 use crate::files::{check_output, is_stdout};
 use crate::image::{contact_sheet, picture_file};
@@ -61,6 +61,10 @@ pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
                 let what = match &data.path {
                     Some(path) => format!("'{}'", experiment.path(path).display()),
                     None => format!("{n} drawn images, seed {}", data.seed),
+                };
+                let what = match data.half {
+                    Half::All => what,
+                    half => format!("{what}, {half} half"),
                 };
                 let there = if experiment.check_files().is_ok() { "" } else { " (missing)" };
                 let words = format!("{:width$}  {:7}  {what}{there}", experiment.name, data.kind);

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::dataset::array_images::ArraySource;
     use crate::dataset::array_layout::ArrayLayout;
-    use crate::dataset::{DatasetSource, open};
+    use crate::dataset::{DatasetSource, Selection, open};
     use crate::image::ImageShape;
 
     proptest! {
@@ -123,7 +123,7 @@ mod tests {
             let range = if signed { "-1..1" } else { "0..255" }.parse().unwrap();
             // Small images may have sides of 1 and 3 pixels, which leave the layout open.
             let source = ArraySource { path, range, layout: ArrayLayout::Nchw, ..ArraySource::default() };
-            let read = open("set", &DatasetSource::Arrays(source), None, 0).unwrap();
+            let read = open("set", &DatasetSource::Arrays(source), Selection::all()).unwrap();
             prop_assert_eq!(read.shape(), shape);
             prop_assert_eq!(read.pixels(), dataset.pixels());
             prop_assert_eq!(read.labels(), dataset.labels());

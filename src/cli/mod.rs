@@ -44,6 +44,7 @@ mod bench_number_format;
 mod bench_against_pytorch;
 mod calibrate;
 mod compare;
+mod compare_networks;
 mod reproduce;
 mod inspect;
 mod doctor;

@@ -1,4 +1,4 @@
-//! `report`: prints the report of a finished run, as a page or as JSON.
+//! `report`: prints the report of a finished run, as a page or as JSON; after the page, its comparison with other networks.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::console;
+use crate::evaluation::networks::networks_report;
 
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
@@ -36,5 +37,12 @@ pub fn show(paths: &LabPaths, args: &ReportArgs) -> Result<()> {
     }
     let text = std::fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;
     console::stdout().write_all(&text)?;
+    let networks = run.dir.report_path().join(networks_report::PAGE);
+    if !args.json && networks.exists() {
+        let text = std::fs::read(&networks)
+            .with_context(|| format!("reading '{}'", networks.display()))?;
+        console::stdout().write_all(b"\n")?;
+        console::stdout().write_all(&text)?;
+    }
     Ok(())
 }

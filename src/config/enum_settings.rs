@@ -3,6 +3,7 @@
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use super::value_to_rust_type::Word;
+use crate::dataset::Half;
 use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
 use crate::dataset::value_range::ValueRange;
@@ -94,6 +95,7 @@ impl Word for DictionaryAugmentation {}
 impl Word for WindowKind {}
 impl Word for ArrayLayout {}
 impl Word for Crop {}
+impl Word for Half {}
 impl Word for Resample {}
 impl Word for ValueRange {}
 impl Word for LargestSide {}

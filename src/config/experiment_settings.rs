@@ -19,6 +19,7 @@ use super::experiment_name::ExperimentName;
 use super::noise_seed_purposes::NoiseSeeds;
 use super::parse_and_check_value::Accepted;
 use super::setting_definition::{COUNT, POSITIVE, SEED, SHARE, Setting, WHOLE, rows, section};
+use crate::dataset::Half;
 use crate::dataset::array_layout::ArrayLayout;
 use crate::dataset::fit_to_square::{Crop, Resample};
 use crate::dataset::value_range::ValueRange;
@@ -89,6 +90,9 @@ section! {
     n: Option<NonZeroUsize> = NonZeroUsize::new(64), Accepted::Integer { min: 0, max: 10_000_000 };
     /// seed of a crafted set, or of the random subset of a file
     seed: u64 = 0, SEED;
+    /// all, or one of two disjoint halves of dataset.n images each (n = 0: half of everything each): for two networks that see
+    /// no image in common
+    half: Half = Half::All, Accepted::Choice(Half::VARIANTS);
     /// side of the square images; those of files are resized to it, 0 leaves them as they are
     size: Option<NonZeroUsize> = NonZeroUsize::new(18), Accepted::Integer { min: 0, max: 256 };
     /// folder, arrays, parquet: images that are not square are cropped to the square in the middle (centre) or squeezed
@@ -307,6 +311,9 @@ section! {
     seeds: usize = 32, Accepted::Integer { min: 1, max: NoiseSeeds::HELD_OUT_MAX as i64 };
     /// whether attention machines are also sampled without sharing and with wrong maps, as controls
     controls: bool = true, Accepted::Boolean;
+    /// held-out noise seeds on which the network is also asked for its estimates at the states of every machine's
+    /// trajectory; 0: none
+    states: usize = 4, Accepted::Integer { min: 0, max: NoiseSeeds::HELD_OUT_MAX as i64 };
     /// noised images per noise level on which the network's error is compared with its floor (fewer for large data sets);
     /// 0: no floors
     floor_draws: usize = 512, Accepted::Integer { min: 0, max: 10_000 };

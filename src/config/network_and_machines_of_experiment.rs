@@ -17,7 +17,7 @@ use super::experiment_settings::{
 use crate::dataset::array_images::ArraySource;
 use crate::dataset::fit_to_square::Fit;
 use crate::dataset::parquet_images::TableSource;
-use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Stripes};
+use crate::dataset::{CraftedKind, CraftedSet, DatasetSource, Glyphs, Selection, Stripes};
 use crate::diffusion::Ddim;
 use crate::image::{Augmentation, ImageShape};
 use crate::network::network_config::{Architecture, AttentionConfig, NetworkConfig, Padding};
@@ -68,6 +68,13 @@ impl Experiment {
         };
         let n = data.n.map_or(0, NonZeroUsize::get);
         DatasetSource::Crafted(CraftedSet { kind, n, seed: data.seed })
+    }
+
+    /// Which images of the source are training images.
+    pub fn selection(&self) -> Selection {
+        let data = &self.dataset;
+        let limit = data.n.filter(|_| data.kind.is_read()).map(NonZeroUsize::get);
+        Selection { limit, seed: data.seed, half: data.half }
     }
 
     /// Source of images in files whose pictures may have any size.

@@ -266,7 +266,7 @@ mod tests {
         let says = |from: &str, to: &str| lab(&STUDY.replace(from, to)).unwrap_err().to_string();
         assert_eq!(
             says("'theory'", "'theorie'"),
-            "lab.toml:4: 'study.s.analysis' is the text 'theorie', but must be one of consistency, theory, ablations, locality, attention-variants, interventions, copying, memorisation; did you mean 'theory'?"
+            "lab.toml:4: 'study.s.analysis' is the text 'theorie', but must be one of consistency, theory, ablations, locality, attention-variants, interventions, copying, memorisation, disjoint-halves; did you mean 'theory'?"
         );
         let error = says("[8, 16]", "[8, -1]");
         assert!(error.starts_with("lab.toml:7: 'study.s.vary.dataset.n' is the list"), "{error}");

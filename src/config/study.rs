@@ -33,6 +33,8 @@ pub enum Analysis {
     Copying,
     /// When during training do networks copy their training images?
     Memorisation,
+    /// Do networks of disjoint halves of a set make the same images?
+    DisjointHalves,
 }
 
 /// Differences up to which figures count as equal, in statements that say that something has no effect or happens as often.

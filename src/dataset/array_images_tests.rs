@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::arrays::{ArrayWriter, FileFormat, Numbers};
-use crate::dataset::{DatasetSource, open, open_held_out};
+use crate::dataset::{DatasetSource, Selection, open, open_held_out};
 
 /// Images `[3, 2, 2, 3]`, channels last, of rising bytes, and labels.
 fn written(numbers: impl Fn(Vec<u8>) -> Numbers) -> (TempDir, ArraySource) {
@@ -46,8 +46,8 @@ fn a_subset_and_its_rest_are_read_as_the_whole() {
         written(|bytes| Numbers::F64(bytes.iter().map(|&b| f64::from(b) / 127.5 - 1.0).collect()));
     let whole = all(&source);
     let source = DatasetSource::Arrays(source);
-    let some = open("set", &source, Some(2), 1).unwrap();
-    let rest = open_held_out("set", &source, Some(2), 1, 9).unwrap().unwrap();
+    let some = open("set", &source, Selection::of(Some(2), 1)).unwrap();
+    let rest = open_held_out("set", &source, Selection::of(Some(2), 1), 9).unwrap().unwrap();
     assert_eq!((some.len(), rest.len()), (2, 1));
     let mut images: Vec<(Vec<u8>, u8)> = [&some, &rest]
         .iter()

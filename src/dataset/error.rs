@@ -97,6 +97,11 @@ pub enum DatasetError {
     Content { path: PathBuf, problem: String },
     #[error("dataset setting '{name}' is '{value}'; choose a number from {low} to {high}")]
     Setting { name: &'static str, value: usize, low: usize, high: usize },
+    #[error(
+        "two disjoint halves of '{name}' need '{needed}' images together, but there are '{there}'; set dataset.n, the images \
+         of each half, to at most {}, or dataset.half to all", there / 2
+    )]
+    Halves { name: String, needed: usize, there: u128 },
     #[error("the images cannot be laid out: {problem}")]
     Layout { problem: String },
 }

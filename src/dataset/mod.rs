@@ -34,6 +34,7 @@ mod parquet_columns;
 mod parquet_pages;
 pub mod parquet_images;
 pub mod image_folder;
+pub mod half;
 pub mod open_dataset;
 pub mod batch_order;
 
@@ -41,5 +42,6 @@ pub use batch_order::Batches;
 pub use crafted_glyphs_mirror_stripes::{CraftedKind, CraftedSet, Glyphs, Stripes};
 pub use crafted_rule::Rule;
 pub use error::DatasetError;
+pub use half::Half;
 pub use image_set::Dataset;
-pub use open_dataset::{DatasetSource, open, open_held_out};
+pub use open_dataset::{DatasetSource, Selection, open, open_held_out};

@@ -1,6 +1,6 @@
 //! The source of a data set, and the single function that opens it.
 
-use std::ops::Range;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::array_images::ArraySource;
@@ -9,6 +9,7 @@ use super::bilinear_resize_of_idx_and_cifar::bilinear;
 use super::crafted_glyphs_mirror_stripes::CraftedSet;
 use super::error::DatasetError;
 use super::fit_to_square::Fit;
+use super::half::{Half, TooFew};
 use super::image_folder::Folder;
 use super::image_set::Dataset;
 use super::parquet_images::TableSource;
@@ -40,45 +41,113 @@ impl DatasetSource {
     }
 }
 
-/// Opens `source`. A `limit` below the number of images selects a random subset by `subset_seed`, in the
-/// source's order: some copies of MNIST are sorted by class, so their first images are not a representative
-/// sample.
+/// Which images of a source are the data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Number of images; `None`: all. Crafted sets have their own.
+    pub limit: Option<usize>,
+    /// Of the random order of a source of files.
+    pub seed: u64,
+    /// Which part of that order, or of what a generator draws.
+    pub half: Half,
+}
+
+impl Selection {
+    /// A random subset.
+    pub fn of(limit: Option<usize>, seed: u64) -> Self {
+        Self { limit, seed, half: Half::All }
+    }
+
+    /// All images.
+    pub fn all() -> Self {
+        Self::default()
+    }
+}
+
+/// Opens `source`. A limit below the number of images selects a random subset by the seed, in the source's order: some copies
+/// of MNIST are sorted by class, so their first images are not a representative sample.
 ///
 /// # Errors
 ///
-/// If `limit` or the size is out of range, or if files are missing, unreadable or not of the expected format.
+/// If the limit or the size is out of range, if there are too few images for two halves, or if files are missing, unreadable
+/// or not of the expected format.
 pub fn open(
     name: &str,
     source: &DatasetSource,
-    limit: Option<usize>,
-    subset_seed: u64,
+    selection: Selection,
 ) -> Result<Dataset, DatasetError> {
+    let Selection { limit, seed, half } = selection;
     if limit == Some(0) || matches!(source, DatasetSource::Crafted(set) if set.n == 0) {
         return Err(DatasetError::Setting { name: "n", value: 0, low: 1, high: u32::MAX as usize });
     }
-    let choice = |n: usize| {
-        let limit = limit.filter(|&limit| limit < n)?;
-        Some(subset(n, 0..limit, subset_seed))
-    };
-    let dataset = read(name, source, &choice)?;
-    if matches!(source, DatasetSource::Crafted(_)) {
-        return Ok(dataset);
+    if let DatasetSource::Crafted(set) = source {
+        return drawn(name, set, half);
     }
+    let (too_few, there) = (Cell::new(None), Cell::new(0));
+    let choice = |n: usize| match half.places(n, limit) {
+        Ok(Some(places)) if half != Half::All => {
+            there.set(n);
+            Some(subset(n, places, seed))
+        }
+        Ok(places) => Some(subset(n, places?, seed)),
+        Err(found) => {
+            too_few.set(Some(found));
+            // Nothing is read: an error follows.
+            Some(Vec::new())
+        }
+    };
+    let read = read(name, source, &choice);
+    let is_whole = !source.reads_chosen_images_only();
+    let n_read = read.as_ref().map_or(0, Dataset::len);
+    let chosen = if is_whole && read.is_ok() { choice(n_read) } else { None };
+    if let Some(TooFew { needed, there }) = too_few.get() {
+        return Err(DatasetError::Halves { name: name.to_owned(), needed, there: there as u128 });
+    }
+    let dataset = read?;
     let mut notices = dataset.notices().to_vec();
     notices.extend(monotony(&dataset));
     if let Some(limit) = limit.filter(|&limit| limit > dataset.len()) {
         notices.push(format!("only {} of the {limit} images asked for are there", dataset.len()));
     }
-    let dataset = match choice(dataset.len()) {
+    let dataset = match chosen {
         Some(chosen) => dataset.select(&chosen),
         None => dataset,
     };
-    Ok(dataset.with_notices(notices))
+    Ok(said(dataset.with_notices(notices), half, there.get() as u128))
 }
 
-/// Up to `n` images of `source` that [`open`] with the same `limit` and seed leaves out: more images of a crafted set's
-/// generator (none that the training set has; circular shifts of some may be among them), or images of the files that are not in the subset. `None` if
-/// there are no others.
+/// A crafted set, or its half: images `n..2n` of the generator are the second.
+fn drawn(name: &str, set: &CraftedSet, half: Half) -> Result<Dataset, DatasetError> {
+    let (needed, there) = (2 * set.n, set.n_arrangements());
+    if half != Half::All && needed as u128 > there {
+        return Err(DatasetError::Halves { name: name.to_owned(), needed, there });
+    }
+    if half != Half::Second {
+        return Ok(said(set.generate(name)?, half, there));
+    }
+    let both = CraftedSet { n: needed, ..set.clone() }.generate(name)?;
+    Ok(said(both.select(&(set.n..needed).collect::<Vec<_>>()), half, there))
+}
+
+/// Says which half of `there` images a data set is.
+fn said(dataset: Dataset, half: Half, there: u128) -> Dataset {
+    if half == Half::All {
+        return dataset;
+    }
+    let n = dataset.len();
+    let rest = match there.saturating_sub(2 * n as u128) {
+        0 => "no image is in neither".to_owned(),
+        1 => "one image is in neither".to_owned(),
+        rest => format!("{rest} images are in neither"),
+    };
+    let fact = format!("the {half} of two disjoint halves of {n} images each; {rest}");
+    let facts = dataset.facts().iter().cloned().chain([fact]).collect();
+    dataset.with_facts(facts)
+}
+
+/// Up to `n` images of `source` that [`open`] with the same selection leaves out: more images of a crafted set's
+/// generator (none that the training set has; circular shifts of some may be among them), or images of the files that are not
+/// in the subset; of halves, those in neither half first. `None` if there are no others.
 ///
 /// # Errors
 ///
@@ -86,34 +155,35 @@ pub fn open(
 pub fn open_held_out(
     name: &str,
     source: &DatasetSource,
-    limit: Option<usize>,
-    subset_seed: u64,
+    selection: Selection,
     n: usize,
 ) -> Result<Option<Dataset>, DatasetError> {
+    let Selection { limit, seed, half } = selection;
     if let DatasetSource::Crafted(set) = source {
-        let n_others = set.n_arrangements().saturating_sub(set.n as u128).min(n as u128) as usize;
-        let all = CraftedSet { n: set.n + n_others, ..set.clone() }.generate(name)?;
-        let others: Vec<usize> = (set.n..all.len()).collect();
-        return Ok((n_others > 0).then(|| all.select(&others)));
+        let n_most = 2_usize.saturating_mul(set.n).saturating_add(n);
+        let there = set.n_arrangements().min(n_most as u128) as usize;
+        let others = half.held_out(there, Some(set.n), n);
+        let Some(&last) = others.iter().max() else { return Ok(None) };
+        let all = CraftedSet { n: last + 1, ..set.clone() }.generate(name)?;
+        return Ok(Some(all.select(&others)));
     }
-    let Some(limit) = limit else { return Ok(None) };
-    let choice = |there: usize| {
-        let end = there.min(limit.saturating_add(n));
-        (limit < end).then(|| subset(there, limit..end, subset_seed))
-    };
+    if half == Half::All && limit.is_none() {
+        return Ok(None);
+    }
     // Readers of chosen images are given an empty choice rather than none, which would be all images.
-    let dataset = read(name, source, &|there| Some(choice(there).unwrap_or_default()))?;
-    let others = if source.reads_chosen_images_only() {
-        (0..dataset.len()).collect()
-    } else {
-        choice(dataset.len()).unwrap_or_default()
+    let choice = |there: usize| subset(there, half.held_out(there, limit, n), seed);
+    let dataset = read(name, source, &|there| Some(choice(there)))?;
+    let others = match source.reads_chosen_images_only() {
+        true => (0..dataset.len()).collect(),
+        false => choice(dataset.len()),
     };
     Ok((!others.is_empty()).then(|| dataset.select(&others)))
 }
 
-/// The images at places `range` of the random order of `n` images, in the order of their files.
-fn subset(n: usize, range: Range<usize>, seed: u64) -> Vec<usize> {
-    let mut chosen = shuffled(n, &mut stream(seed, Purpose::Subset, 0))[range].to_vec();
+/// The images at these places of the random order of `n` images, in the order of their files.
+fn subset(n: usize, places: impl IntoIterator<Item = usize>, seed: u64) -> Vec<usize> {
+    let order = shuffled(n, &mut stream(seed, Purpose::Subset, 0));
+    let mut chosen: Vec<usize> = places.into_iter().map(|place| order[place]).collect();
     chosen.sort_unstable();
     chosen
 }
@@ -254,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_shipped_digits_open() {
-        let data = open("digits", &digits(None), None, 0).unwrap();
+        let data = open("digits", &digits(None), Selection::of(None, 0)).unwrap();
         assert_eq!((data.len(), data.shape()), (1797, ImageShape::new(1, 8, 8)));
         let labels = data.labels().unwrap();
         assert!((0..10).all(|d| labels.iter().filter(|&&l| l == d).count() >= 170));
@@ -266,41 +336,115 @@ mod tests {
         let images = |data: &Dataset| -> Vec<Vec<u8>> {
             (0..data.len()).map(|i| data.image(i).to_vec()).collect()
         };
-        let training = open("digits", &digits(None), Some(1000), 3).unwrap();
-        let others = open_held_out("digits", &digits(None), Some(1000), 3, 5000).unwrap().unwrap();
+        let training = open("digits", &digits(None), Selection::of(Some(1000), 3)).unwrap();
+        let others = open_held_out("digits", &digits(None), Selection::of(Some(1000), 3), 5000)
+            .unwrap()
+            .unwrap();
         assert_eq!(others.len(), 797);
-        let all = images(&open("digits", &digits(None), None, 0).unwrap());
+        let all = images(&open("digits", &digits(None), Selection::of(None, 0)).unwrap());
         let mut joined = [images(&training), images(&others)].concat();
         let mut sorted = all;
         joined.sort();
         sorted.sort();
         assert_eq!(joined, sorted, "each image is in one of the two");
-        assert!(open_held_out("digits", &digits(None), None, 3, 5).unwrap().is_none());
-        assert!(open_held_out("digits", &digits(None), Some(1797), 3, 5).unwrap().is_none());
+        assert!(
+            open_held_out("digits", &digits(None), Selection::of(None, 3), 5).unwrap().is_none()
+        );
+        assert!(
+            open_held_out("digits", &digits(None), Selection::of(Some(1797), 3), 5)
+                .unwrap()
+                .is_none()
+        );
 
         let set = CraftedSet { kind: CraftedKind::Glyphs(Glyphs::default()), n: 60, seed: 2 };
         let training = images(&set.generate("glyphs").unwrap());
         let source = DatasetSource::Crafted(set.clone());
-        let others = open_held_out("glyphs", &source, None, 0, 40).unwrap().unwrap();
+        let others = open_held_out("glyphs", &source, Selection::of(None, 0), 40).unwrap().unwrap();
         assert_eq!(others.len(), 40);
         assert!(images(&others).iter().all(|image| !training.contains(image)));
         let full = DatasetSource::Crafted(CraftedSet { n: 1024, ..set });
-        assert!(open_held_out("glyphs", &full, None, 0, 40).unwrap().is_none());
+        assert!(open_held_out("glyphs", &full, Selection::of(None, 0), 40).unwrap().is_none());
+    }
+
+    #[test]
+    fn two_halves_share_no_image_and_the_first_is_the_set_without_halves() {
+        let images = |data: &Dataset| -> Vec<Vec<u8>> {
+            (0..data.len()).map(|i| data.image(i).to_vec()).collect()
+        };
+        let set = CraftedSet { kind: CraftedKind::Glyphs(Glyphs::default()), n: 60, seed: 2 };
+        for (source, limit) in
+            [(digits(None), Some(700)), (digits(None), None), (DatasetSource::Crafted(set), None)]
+        {
+            let of = |half| open("x", &source, Selection { limit, seed: 3, half });
+            let [first, second] = [Half::First, Half::Second].map(|half| of(half).unwrap());
+            assert_eq!(first.len(), second.len());
+            assert_eq!(first.labels().map(<[u8]>::len), source_labels(&source, first.len()));
+            assert!(first.facts().last().unwrap().starts_with("the first of two disjoint halves"));
+            let (first, second) = (images(&first), images(&second));
+            assert!(first.iter().all(|image| !second.contains(image)));
+            let is_whole = limit.is_none() && !matches!(source, DatasetSource::Crafted(_));
+            if !is_whole {
+                assert_eq!(first, images(&of(Half::All).unwrap()));
+            }
+            for (half, own) in [(Half::First, &first), (Half::Second, &second)] {
+                let selection = Selection { limit, seed: 3, half };
+                let others = open_held_out("x", &source, selection, 30).unwrap().unwrap();
+                assert_eq!(others.len(), 30);
+                assert!(images(&others).iter().all(|image| !own.contains(image)));
+            }
+        }
+    }
+
+    fn source_labels(source: &DatasetSource, n: usize) -> Option<usize> {
+        (!matches!(source, DatasetSource::Crafted(_))).then_some(n)
+    }
+
+    #[test]
+    fn halves_of_a_set_that_is_too_small_are_refused() {
+        let refused = |source: &DatasetSource, limit| {
+            let selection = Selection { limit, seed: 0, half: Half::Second };
+            open("mine", source, selection).unwrap_err().to_string()
+        };
+        let error = refused(&digits(None), Some(899));
+        assert!(error.contains("need '1798' images") && error.contains("at most 898"), "{error}");
+        let set = CraftedSet { kind: CraftedKind::Glyphs(Glyphs::default()), n: 513, seed: 2 };
+        let error = refused(&DatasetSource::Crafted(set), None);
+        assert!(error.contains("there are '1024'"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        for i in 0..3_u8 {
+            let image =
+                ::image::GrayImage::from_fn(4, 4, |x, y| ::image::Luma([(60 * x + y) as u8 + i]));
+            image.save(folder.path().join(format!("{i}.png"))).unwrap();
+        }
+        let source =
+            DatasetSource::Folder { path: folder.path().to_owned(), split: None, fit: Fit::to(4) };
+        assert!(refused(&source, Some(2)).contains("need '4' images"));
+        let half = |half| open("x", &source, Selection { limit: None, seed: 0, half }).unwrap();
+        let [first, second] = [half(Half::First), half(Half::Second)];
+        assert_eq!((first.len(), second.len()), (1, 1));
+        assert_ne!(first.pixels(), second.pixels());
+        assert!(first.facts().last().unwrap().ends_with("one image is in neither"));
     }
 
     #[test]
     fn a_limit_takes_a_seeded_sample_with_its_labels() {
-        let all = open("digits", &digits(None), None, 0).unwrap();
-        let some = open("digits", &digits(None), Some(100), 1).unwrap();
-        assert_eq!(some.pixels(), open("d", &digits(None), Some(100), 1).unwrap().pixels());
-        assert_ne!(some.pixels(), open("d", &digits(None), Some(100), 2).unwrap().pixels());
+        let all = open("digits", &digits(None), Selection::of(None, 0)).unwrap();
+        let some = open("digits", &digits(None), Selection::of(Some(100), 1)).unwrap();
+        assert_eq!(
+            some.pixels(),
+            open("d", &digits(None), Selection::of(Some(100), 1)).unwrap().pixels()
+        );
+        assert_ne!(
+            some.pixels(),
+            open("d", &digits(None), Selection::of(Some(100), 2)).unwrap().pixels()
+        );
         let place = (0..all.len()).find(|&i| all.image(i) == some.image(7)).unwrap();
         assert_eq!(all.labels().unwrap()[place], some.labels().unwrap()[7]);
     }
 
     #[test]
     fn resized_digits_have_the_asked_size() {
-        let data = open("digits", &digits(Some(16)), Some(3), 0).unwrap();
+        let data = open("digits", &digits(Some(16)), Selection::of(Some(3), 0)).unwrap();
         assert_eq!(data.shape(), ImageShape::new(1, 16, 16));
     }
 
@@ -319,7 +463,10 @@ mod tests {
         for (limit, is_said) in
             [(None, false), (Some(3), false), (Some(1797), false), (Some(1800), true)]
         {
-            let notices = open("digits", &digits(None), limit, 0).unwrap().notices().join("\n");
+            let notices = open("digits", &digits(None), Selection::of(limit, 0))
+                .unwrap()
+                .notices()
+                .join("\n");
             assert_eq!(
                 notices.contains("only 1797 of the 1800 images asked for"),
                 is_said,
@@ -331,7 +478,8 @@ mod tests {
         image.save(folder.path().join("1.png")).unwrap();
         let source =
             DatasetSource::Folder { path: folder.path().to_owned(), split: None, fit: Fit::to(4) };
-        let notices = open("mine", &source, Some(2), 0).unwrap().notices().join("\n");
+        let notices =
+            open("mine", &source, Selection::of(Some(2), 0)).unwrap().notices().join("\n");
         assert!(notices.contains("only 1 of the 2 images asked for"), "{notices}");
     }
 
@@ -346,7 +494,7 @@ mod tests {
             ([1, 0, 0, 0, 0, 0, 0, 1], "multiply them by 255"),
         ] {
             let (_file, source) = of_pixels(&pixels);
-            let notices = open("x", &source, None, 0).unwrap().notices().to_vec();
+            let notices = open("x", &source, Selection::of(None, 0)).unwrap().notices().to_vec();
             assert_eq!(notices.len(), usize::from(!expected.is_empty()), "{notices:?}");
             assert!(notices.iter().all(|one| one.contains(expected)), "{notices:?}");
         }

@@ -13,7 +13,7 @@ use parquet::schema::parser::parse_message_type;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dataset::{DatasetSource, open, open_held_out};
+use crate::dataset::{DatasetSource, Selection, open, open_held_out};
 
 const HUB: &str = "message schema {
     optional group image { optional binary bytes; optional binary path (UTF8); }
@@ -113,8 +113,8 @@ fn shards_of_every_compression_are_one_set_in_order() {
 fn a_subset_and_its_rest_are_the_whole() {
     let (_place, source) = placed(&[("a.parquet", table(&rows(0..9), Compression::SNAPPY))]);
     let source = DatasetSource::Parquet(source);
-    let some = open("set", &source, Some(4), 1).unwrap();
-    let rest = open_held_out("set", &source, Some(4), 1, 99).unwrap().unwrap();
+    let some = open("set", &source, Selection::of(Some(4), 1)).unwrap();
+    let rest = open_held_out("set", &source, Selection::of(Some(4), 1), 99).unwrap().unwrap();
     let mut values: Vec<u8> =
         [&some, &rest].iter().flat_map(|set| (0..set.len()).map(|i| set.image(i)[0])).collect();
     values.sort_unstable();

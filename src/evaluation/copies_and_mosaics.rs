@@ -125,7 +125,7 @@ impl<'a> Mosaics<'a> {
     ///
     /// If the search for patches fails, for instance because a sample is not finite.
     pub fn figures(&self, who: &str, samples: &ImageBatch) -> Result<MosaicFigures, DenoiseError> {
-        let n = samples.len().min(self.copy_samples_max());
+        let n = samples.len().min(copy_samples_max(self.dataset, self.augmentation));
         let found: Vec<_> = (0..n).filter_map(|i| self.nearest(samples.image(i))).collect();
         let copies = wilson(found.iter().filter(|found| found.is_copy()).count(), found.len());
         let distances: Vec<f64> = found.iter().map(|found| found.distance).collect();
@@ -154,14 +154,6 @@ impl<'a> Mosaics<'a> {
 
     fn nearest(&self, sample: &[f64]) -> Option<Nearest> {
         nearest_of_copies(sample, self.dataset, Shifts::Every, self.augmentation)
-    }
-
-    /// The most samples whose nearest training images are searched.
-    fn copy_samples_max(&self) -> usize {
-        let shape = self.dataset.shape();
-        let n_images = self.dataset.len() * self.augmentation.n_copies();
-        let each = n_images as f64 * (shape.n_values() * shape.n_pixels()) as f64;
-        ((COPY_SEARCH_MAX / each) as usize).max(COPY_SAMPLES_MIN)
     }
 
     /// Means over samples with their intervals: share of pixels that are the centres of their nearest patches, share of
@@ -202,6 +194,14 @@ impl<'a> Mosaics<'a> {
             mean(statistics.iter().map(|s| s.mean_region_area).collect()),
         ])
     }
+}
+
+/// The most samples whose nearest training images are searched.
+pub fn copy_samples_max(dataset: &Dataset, augmentation: Augmentation) -> usize {
+    let shape = dataset.shape();
+    let n_images = dataset.len() * augmentation.n_copies();
+    let each = n_images as f64 * (shape.n_values() * shape.n_pixels()) as f64;
+    ((COPY_SEARCH_MAX / each) as usize).max(COPY_SAMPLES_MIN)
 }
 
 /// The estimate, or 0 without samples.

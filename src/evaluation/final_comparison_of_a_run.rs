@@ -109,8 +109,15 @@ impl Trained {
         for part in NoiseSeeds::held_out(n).parts(PIECE) {
             let noise = noise(source, &part, config.image);
             let first = part.first();
-            let (piece, steps) =
-                machine_set.sample_with_steps(network, &noise, first, &mut attention, stop)?;
+            let asked = self.experiment.compare.states.saturating_sub(n_done);
+            let (piece, steps) = machine_set.sample_with_steps(
+                network,
+                &noise,
+                first,
+                asked,
+                &mut attention,
+                stop,
+            )?;
             by_step.append(steps);
             if self.experiment.compare.controls {
                 let others = other_noise(source, n, &part, config.image);

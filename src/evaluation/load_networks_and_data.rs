@@ -1,6 +1,5 @@
 //! Opens the data sets and networks of experiments and runs.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -52,9 +51,7 @@ fn check_classes(dataset: &Dataset) -> Result<(), SettingError> {
 /// is out of range.
 pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
     experiment.check_files()?;
-    let settings = &experiment.dataset;
-    let limit = settings.n.filter(|_| settings.kind.is_read()).map(NonZeroUsize::get);
-    dataset::open(&experiment.name, &experiment.dataset_source(), limit, settings.seed)
+    dataset::open(&experiment.name, &experiment.dataset_source(), experiment.selection())
         .with_context(|| format!("opening the data set of experiment '{}'", experiment.name))
 }
 
@@ -64,10 +61,8 @@ pub fn open_dataset(experiment: &Experiment) -> Result<Dataset> {
 ///
 /// As [`open_dataset`].
 pub fn open_held_out(experiment: &Experiment, n: usize) -> Result<Option<Dataset>> {
-    let settings = &experiment.dataset;
-    let limit = settings.n.filter(|_| settings.kind.is_read()).map(NonZeroUsize::get);
     let (name, source) = (&experiment.name, experiment.dataset_source());
-    dataset::open_held_out(name, &source, limit, settings.seed, n)
+    dataset::open_held_out(name, &source, experiment.selection(), n)
         .with_context(|| format!("opening held-out images of experiment '{name}'"))
 }
 

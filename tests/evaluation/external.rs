@@ -176,6 +176,16 @@ fn a_network_has_the_same_figures_by_its_record() {
         }
     }
     assert!(of_record["n_parameters"].is_null());
+    let units = &of_record["units_of_papers"];
+    assert!(units["absent"].as_str().unwrap().contains("is a record"), "{units}");
+    assert!(units["network_seconds"].is_null(), "a record is not timed");
+    assert!(units["machines"]["els"]["along"]["own"].is_object(), "{units}");
+    assert!(units["machines"]["els"]["along"]["machine"].is_null(), "{units}");
+    let found = with_network(&case, &id);
+    check_close(found["final"]["r"]["median"]["estimate"].as_f64().unwrap(), 1.0, 1e-4, "r");
+    assert!(found["final"]["mse"]["mean"]["estimate"].as_f64().unwrap() < 1e-6, "{found}");
+    assert_eq!(found["by_step"].as_array().unwrap().len(), 4);
+    assert_eq!(found["same_images"], true);
 
     // It is a run now: listed, with a preview, and the same one when it is compared again.
     let listed = printed(&case.lab, &["ls"]);
@@ -192,6 +202,17 @@ fn a_network_has_the_same_figures_by_its_record() {
     assert!(stderr(&output).contains("no noise seed 4000"), "{}", stderr(&output));
 }
 
+/// The record against the network `id`, by `compare --with`.
+fn with_network(case: &Case, id: &str) -> Value {
+    let (folder, out) = (case.folder.to_str().unwrap(), case.lab.place.path().join("networks"));
+    let out = out.to_str().unwrap();
+    let arguments = ["compare", "--external", folder, "--with", id, "--json", "--out", out];
+    let found: Value = serde_json::from_str(&printed(&case.lab, &arguments)).unwrap();
+    // As many seeds as the record holds.
+    assert_eq!(found["n_seeds"], 6);
+    found["pairs"][0].clone()
+}
+
 #[test]
 fn samples_alone_are_compared_by_samples() {
     let case = case();
@@ -205,6 +226,11 @@ fn samples_alone_are_compared_by_samples() {
     );
     assert!(report["floors"].is_null());
     assert!(report["agreement"]["els"]["r"].as_f64().is_some(), "{report}");
+    let absent = report["units_of_papers"]["absent"].as_str().unwrap();
+    assert!(absent.contains("no trajectories"), "{absent}");
+    let found = with_network(&case, &case.trained.run.id());
+    assert!(found["by_step"].as_array().unwrap().is_empty(), "{found}");
+    check_close(found["final"]["r"]["median"]["estimate"].as_f64().unwrap(), 1.0, 1e-4, "r");
 }
 
 #[test]

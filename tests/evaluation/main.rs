@@ -13,6 +13,8 @@ mod external;
 mod floors;
 mod interventions;
 mod mosaics;
+mod networks;
+mod paper_units;
 mod plain;
 mod reports;
 mod schedules;

@@ -12,7 +12,7 @@ use mosaic_lab::dataset::array_images::ArraySource;
 use mosaic_lab::dataset::fit_to_square::Fit;
 use mosaic_lab::dataset::image_folder::Folder;
 use mosaic_lab::dataset::parquet_images::TableSource;
-use mosaic_lab::dataset::{self, DatasetSource};
+use mosaic_lab::dataset::{self, DatasetSource, Selection};
 use mosaic_lab::diffusion::Schedule;
 use mosaic_lab::evaluation::calibration::Calibration;
 use mosaic_lab::evaluation::inspect::Trace;
@@ -111,14 +111,14 @@ fn images(place: &Path) -> Vec<Reader> {
         move |input: &[u8]| {
             fs::write(&path, input).unwrap();
             let source = DatasetSource::Idx { images: path.clone(), labels: None, size: Some(8) };
-            dataset::open("x", &source, None, 0).is_ok()
+            dataset::open("x", &source, Selection::all()).is_ok()
         }
     };
     let cifar = |path: PathBuf| {
         move |input: &[u8]| {
             fs::write(&path, input).unwrap();
             let source = DatasetSource::Cifar { path: path.clone(), size: None };
-            dataset::open("x", &source, None, 0).is_ok()
+            dataset::open("x", &source, Selection::all()).is_ok()
         }
     };
     let picture = |path: PathBuf| {
@@ -171,7 +171,7 @@ fn arrays(place: &Path) -> Vec<Reader> {
                 }
             }
             let source = ArraySource { path: path.clone(), ..ArraySource::default() };
-            dataset::open("x", &DatasetSource::Arrays(source), None, 0).is_ok()
+            dataset::open("x", &DatasetSource::Arrays(source), Selection::all()).is_ok()
         }
     };
     let table = |path: PathBuf| {
@@ -180,7 +180,7 @@ fn arrays(place: &Path) -> Vec<Reader> {
             let [split, image_column, label_column] = [None, None, None];
             let (path, fit) = (path.clone(), Fit::to(8));
             let source = TableSource { path, split, image_column, label_column, fit };
-            dataset::open("x", &DatasetSource::Parquet(source), None, 0).is_ok()
+            dataset::open("x", &DatasetSource::Parquet(source), Selection::all()).is_ok()
         }
     };
     let labelled = [("images", Dtype::F32, &[3, 1, 6, 6][..]), ("labels", Dtype::I64, &[3])];

@@ -61,6 +61,8 @@ pub fn to_json(report: &Report<'_>) -> Value {
         "approximation_error": approximations,
         "controls": controls_section::to_json(&report.controls),
         "clamp": report.clamp.to_json(),
+        "units_of_papers": report.paper_units.to_json(),
+        "published": report.published.to_json(&report.paper_units.machines),
         "baseline": report.baseline_name(),
         "rates": comparison.rates.as_ref().map(rates),
         "novel_by_chance": context.novel_by_chance.map(|share| json!({ "rate": share.estimate, "interval95": [share.low, share.high] })),

@@ -11,6 +11,7 @@ use super::report_figures::{Report, ReportContext, SHEET_ROWS};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::analysis::glossary::words_in;
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
+use crate::dataset::Half;
 use crate::evaluation::copies_and_mosaics::{MosaicFigures, SAME_COLOUR};
 use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::markdown_table::{Table, cell, number, rate_cell, text_or, with_ends};
@@ -23,6 +24,8 @@ pub fn page(report: &Report<'_>) -> String {
     let mut text = heading(report);
     text += &context.floors.map_or_else(String::new, floors_table);
     text += &agreement_table(report);
+    text += &report.paper_units.section();
+    text += &report.published.section(&report.paper_units.machines);
     text += &controls_section::section(&report.controls);
     text += &rates_table(report);
     text += &mosaics_table(&comparison.mosaics);
@@ -70,11 +73,15 @@ fn heading(report: &Report<'_>) -> String {
         }
     };
     let run = format!(
-        "# {}\n\nExperiment `{}` ({}), {training}, {} training images, {}, {}.\nFinal loss {loss}{}.\n\n",
+        "# {}\n\nExperiment `{}` ({}), {training}, {} training images{}, {}, {}.\nFinal loss {loss}{}.\n\n",
         context.run,
         experiment.name,
         experiment.description,
         context.n_training_images,
+        match experiment.dataset.half {
+            Half::All => String::new(),
+            half => format!(" (the {half} of two disjoint halves)"),
+        },
         context
             .n_parameters
             .map_or_else(|| "no network at hand".to_owned(), |n| format!("{n} parameters")),

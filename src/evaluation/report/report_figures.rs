@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 
 use super::clamp_section::ClampFigures;
 use super::controls_section::{self, ControlFigures};
+use super::published_tables_section::PublishedBeside;
+use super::units_of_papers_section::PaperUnits;
 use crate::analysis::agreement::agreement;
 use crate::analysis::agreement::share_won;
 use crate::analysis::confidence_intervals::{Interval, Quartiles, quartiles};
@@ -17,6 +19,7 @@ use crate::evaluation::floors::NetworkFloors;
 use crate::evaluation::interventions::InterventionFigures;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::novelty_by_chance::novelty_by_chance;
+use crate::evaluation::published_tables::Conditions;
 use crate::evaluation::samples::{MachineSet, MapAgreement, StepAgreement, StepMean};
 use crate::runs::event::{AgreementFigure, AttentionMetrics, LossByLevel, Rates};
 use crate::runs::seen_held_out_seeds;
@@ -112,6 +115,8 @@ pub struct Report<'a> {
     /// Attention machines without sharing and with wrong maps; they decide nothing.
     pub controls: Vec<ControlFigures<'a>>,
     pub clamp: ClampFigures<'a>,
+    pub paper_units: PaperUnits<'a>,
+    pub published: PublishedBeside,
     /// The network's attention along its trajectories.
     pub attention: Option<AttentionMetrics>,
 }
@@ -157,6 +162,18 @@ impl<'a> Report<'a> {
             rates: network.chain(machines).collect(),
             controls: controls_section::figures(comparison),
             clamp: ClampFigures::new(comparison, &context.machines),
+            paper_units: PaperUnits::new(
+                comparison,
+                &context.device,
+                context.n_parameters.is_none(),
+            ),
+            published: PublishedBeside::new(&Conditions {
+                run: &context.run,
+                experiment: context.experiment,
+                image: comparison.samples.network.shape(),
+                n_training_images: context.n_training_images,
+                n_samples: comparison.n_seeds,
+            }),
             attention: comparison.attention.as_ref().map(|sum| sum.metrics()),
         }
     }

@@ -28,6 +28,7 @@ impl Report<'_> {
         put("predicted_attention.csv", csv::predicted_attention(self))?;
         put("controls.csv", controls_section::csv(&self.controls))?;
         put("clamp.csv", self.clamp.csv())?;
+        put("units_of_papers.csv", self.paper_units.csv())?;
         if let Some(floors) = self.context.floors {
             put("floors.csv", csv::floors(floors))?;
             let schedule = self.context.experiment.schedule;

@@ -1,17 +1,20 @@
-//! Machines against the network at the network's own states, step by step: x0hat, and attention where a machine
-//! predicts attention from the training images alone.
+//! Machines against the network step by step: x0hat on trajectories of their own, at the network's states and at the
+//! machine's, and attention where a machine predicts attention from the training images alone.
 
 use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::attention_agreement::{MapAgreement, compare_maps, mean, mean_map};
 use super::machine_set::MachineSet;
 use super::network_for_sampling::{recording_maps, with_classes};
 use super::network_trajectory::NetworkTrajectory;
-use super::sample_network_and_machines::SampleSet;
+use super::sample_network_and_machines::{MachineStep, SampleSet};
+use super::step_seconds::StepSeconds;
 use super::values_outside_pixel_range::OutsideRange;
-use crate::analysis::agreement::{PooledRSquared, agreement};
+use crate::analysis::agreement::PooledRSquared;
+use crate::analysis::agreement_over_seeds::ImageAgreement;
 use crate::diffusion::{DenoiseError, Denoiser};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
 use crate::evaluation::network_or_recorded_model::Model;
@@ -26,22 +29,44 @@ pub struct AgreementByStep {
     pub machines: Vec<StepAgreement>,
     /// By step, the values of the network's estimates that were clamped; cleanest step first.
     pub clamped: Vec<OutsideRange>,
+    /// Of the network, its attention maps recorded if it has some.
+    pub network_seconds: StepSeconds,
+    /// Number of noise seeds on which the network was asked at the machines' states.
+    pub n_asked: usize,
 }
 
-/// One machine against the network along the network's trajectories; cleanest step first.
+/// The noisy states at which x0hat of network and machine are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum StatesOf {
+    /// Each at its own: along two trajectories from one noise seed.
+    Own,
+    /// Both at the network's.
+    Network,
+    /// Both at the machine's.
+    Machine,
+}
+
+/// One machine against the network; cleanest step first.
 #[derive(Clone, Debug)]
 pub struct StepAgreement {
     pub machine: String,
     pub steps: Vec<StepFigures>,
+    /// Of the machine's own trajectories.
+    pub seconds: StepSeconds,
 }
 
 /// One step, over all seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepFigures {
     pub t: f64,
-    /// `R^2` of x0hat against the network's, seed by seed where it is defined.
-    pub r_squared: Vec<f64>,
-    /// `R^2` of x0hat of all seeds together.
+    /// x0hat against the network's at its states, seed by seed.
+    pub at_network: Vec<ImageAgreement>,
+    /// The same, each at the states of its own trajectory.
+    pub at_own: Vec<ImageAgreement>,
+    /// The same, the network asked at the machine's states, on the first seeds.
+    pub at_machine: Vec<ImageAgreement>,
+    /// `R^2` of x0hat of all seeds together, at the network's states.
     pub pooled_r_squared: PooledRSquared,
     /// Seed by seed, for machines that predict attention of a network that has some.
     pub attention: Vec<MapAgreement>,
@@ -61,9 +86,34 @@ pub struct StepMean {
     pub attention: Option<MapAgreement>,
 }
 
+impl StepFigures {
+    /// Of noise level `t`, without seeds.
+    fn of_time(t: f64) -> Self {
+        Self {
+            t,
+            at_network: Vec::new(),
+            at_own: Vec::new(),
+            at_machine: Vec::new(),
+            pooled_r_squared: PooledRSquared::default(),
+            attention: Vec::new(),
+            outside: OutsideRange::default(),
+        }
+    }
+
+    /// The agreement of x0hat, seed by seed.
+    pub fn at(&self, states: StatesOf) -> &[ImageAgreement] {
+        match states {
+            StatesOf::Own => &self.at_own,
+            StatesOf::Network => &self.at_network,
+            StatesOf::Machine => &self.at_machine,
+        }
+    }
+}
+
 impl MachineSet {
     /// Samples `seeds` with the network and every machine, and compares every machine with the network at the states of
-    /// the network's trajectories. The first seed is noise seed `first_seed`, which decides the classes; `attention`
+    /// the network's trajectories and of its own; the network itself is asked at the machine's states on the first `n_asked`
+    /// seeds, if it is no record. The first seed is noise seed `first_seed`, which decides the classes; `attention`
     /// accumulates the network's attention.
     ///
     /// # Errors
@@ -74,11 +124,14 @@ impl MachineSet {
         network: &Model,
         seeds: &ImageBatch,
         first_seed: u64,
+        n_asked: usize,
         attention: &mut Option<AttentionByLevel>,
         stop: &AtomicBool,
     ) -> Result<(SampleSet, AgreementByStep), DenoiseError> {
         let mut set = self.without_samples(seeds);
         let mut found = self.without_steps();
+        // A record has no answers at states that it did not visit.
+        found.n_asked = network.network().map_or(0, |_| n_asked.min(seeds.len()));
         let has_attention = network.config().attention.is_some();
         // Maps of every step are held, whichever machines there are.
         let chunk = self.chunk_with_maps(network, seeds, has_attention);
@@ -91,17 +144,17 @@ impl MachineSet {
                 trajectory.add_attention(sum);
             }
             set.network.append(&trajectory.samples);
+            found.network_seconds.append(&trajectory.seconds);
             let recorded = has_attention.then(|| trajectory.recorded(0, seeds.len()));
-            self.sample_machines(
-                network,
-                &seeds,
-                first,
-                recorded.as_ref(),
-                stop,
-                |index, more| {
-                    set.machines[index].1.append(more);
-                },
-            )?;
+            let n_asked = found.n_asked.saturating_sub(start);
+            let machines = &mut found.machines;
+            let mut observe = |step: MachineStep<'_>| {
+                check_stop(stop)?;
+                machines[step.machine].add_own_step(&step, &trajectory, network, first, n_asked)
+            };
+            let take = |index: usize, more: &ImageBatch| set.machines[index].1.append(more);
+            let recorded = recorded.as_ref();
+            self.sample_machines(network, &seeds, first, recorded, &mut observe, take)?;
             for step in &trajectory.steps {
                 let n_values = step.denoised.x0.values().len();
                 let n_outside = step.denoised.n_clamped;
@@ -118,17 +171,15 @@ impl MachineSet {
     fn without_steps(&self) -> AgreementByStep {
         let times: Vec<f64> =
             (1..=self.ddim.n_steps).map(|index| self.ddim.level(index).t).collect();
-        let step = |&t: &f64| StepFigures {
-            t,
-            r_squared: Vec::new(),
-            pooled_r_squared: PooledRSquared::default(),
-            attention: Vec::new(),
-            outside: OutsideRange::default(),
+        let steps: Vec<StepFigures> = times.iter().map(|&t| StepFigures::of_time(t)).collect();
+        let empty = |name: &str| StepAgreement {
+            machine: name.to_owned(),
+            steps: steps.clone(),
+            seconds: StepSeconds::default(),
         };
-        let steps: Vec<StepFigures> = times.iter().map(step).collect();
-        let empty = |name: &str| StepAgreement { machine: name.to_owned(), steps: steps.clone() };
         let clamped = vec![OutsideRange::default(); self.ddim.n_steps];
-        AgreementByStep { machines: self.names().map(empty).collect(), times, clamped }
+        let machines = self.names().map(empty).collect();
+        AgreementByStep { machines, times, clamped, ..AgreementByStep::default() }
     }
 
     /// Adds one machine's figures at the network's states to `found`.
@@ -157,7 +208,7 @@ impl MachineSet {
                 let figures = &mut found.steps[step.index - 1];
                 figures.outside.append(OutsideRange::of(made.x0.values()));
                 for (machine, network) in made.x0.iter().zip(step.denoised.x0.iter().skip(at)) {
-                    figures.r_squared.extend(agreement(machine, network).cod);
+                    figures.at_network.push(ImageAgreement::of(machine, network));
                     figures.pooled_r_squared.add(machine, network);
                 }
                 if let (Some(predicted), Some(measured)) =
@@ -181,6 +232,8 @@ impl AgreementByStep {
         }
         self.machines.iter_mut().zip(&other.machines).for_each(|(all, more)| all.append(more));
         self.clamped.iter_mut().zip(&other.clamped).for_each(|(all, more)| all.append(*more));
+        self.network_seconds.append(&other.network_seconds);
+        self.n_asked += other.n_asked;
     }
 }
 
@@ -188,11 +241,44 @@ impl StepAgreement {
     /// Adds the same machine's figures of more seeds.
     fn append(&mut self, other: &Self) {
         for (all, more) in self.steps.iter_mut().zip(&other.steps) {
-            all.r_squared.extend(&more.r_squared);
+            all.at_network.extend(&more.at_network);
+            all.at_own.extend(&more.at_own);
+            all.at_machine.extend(&more.at_machine);
             all.pooled_r_squared.append(more.pooled_r_squared);
             all.attention.extend(&more.attention);
             all.outside.append(more.outside);
         }
+        self.seconds.append(&other.seconds);
+    }
+
+    /// Adds a step of the machine's own trajectories: against the network's along its own, and against the network at the
+    /// machine's states for the images before number `n_asked`. `first_seed` is the noise seed of the first image of
+    /// `trajectory`.
+    fn add_own_step(
+        &mut self,
+        machine: &MachineStep<'_>,
+        trajectory: &NetworkTrajectory,
+        network: &Model,
+        first_seed: u64,
+        n_asked: usize,
+    ) -> Result<(), DenoiseError> {
+        let (at, step) = (machine.at, &machine.step);
+        let x0 = &step.denoised.x0;
+        self.seconds.add(x0.len(), machine.seconds);
+        let figures = &mut self.steps[step.index - 1];
+        let same = trajectory.steps.iter().find(|own| own.index == step.index);
+        if let Some(own) = same {
+            let pairs = x0.iter().zip(own.denoised.x0.iter().skip(at));
+            figures.at_own.extend(pairs.map(|(made, own)| ImageAgreement::of(made, own)));
+        }
+        let n_asked = n_asked.saturating_sub(at).min(x0.len());
+        if n_asked > 0 {
+            let network = with_classes(network, first_seed + at as u64, n_asked);
+            let own = network.denoise(&step.state.slice(0, n_asked), step.level)?;
+            let pairs = x0.iter().zip(own.x0.iter());
+            figures.at_machine.extend(pairs.map(|(made, own)| ImageAgreement::of(made, own)));
+        }
+        Ok(())
     }
 
     /// `R^2` of x0hat of all seeds and steps together; `None` if the network's estimates have no deviation.
@@ -204,11 +290,14 @@ impl StepAgreement {
 
     /// Means over seeds, cleanest step first.
     pub fn means(&self) -> Vec<StepMean> {
-        let of = |step: &StepFigures| StepMean {
-            t: step.t,
-            r_squared: mean(step.r_squared.iter().copied()),
-            n_seeds: step.r_squared.len(),
-            attention: mean_map(&step.attention),
+        let of = |step: &StepFigures| {
+            let defined = step.at_network.iter().filter_map(|image| image.cod);
+            StepMean {
+                t: step.t,
+                r_squared: mean(defined.clone()),
+                n_seeds: defined.count(),
+                attention: mean_map(&step.attention),
+            }
         };
         self.steps.iter().map(of).collect()
     }

@@ -9,7 +9,7 @@
 //!
 //! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of
 //! all), [`attention_controls`] (attention machines with wrong maps), [`attention_agreement`] (predicted against measured
-//! attention), [`values_outside_pixel_range`], `network_trajectory`, [`agreement_by_step`] (samples, and machines at the
+//! attention), [`values_outside_pixel_range`], [`step_seconds`], `network_trajectory`, [`agreement_by_step`] (samples, and machines at the
 //! network's own states), `predicted_attention`, `calibrated_machines`.
 
 pub mod network_for_sampling;
@@ -17,13 +17,14 @@ pub mod machine_set;
 pub mod sample_network_and_machines;
 pub mod attention_controls;
 pub mod attention_agreement;
+pub mod step_seconds;
 mod network_trajectory;
 pub mod values_outside_pixel_range;
 pub mod agreement_by_step;
 mod predicted_attention;
 mod calibrated_machines;
 
-pub use agreement_by_step::{AgreementByStep, StepAgreement, StepFigures, StepMean};
+pub use agreement_by_step::{AgreementByStep, StatesOf, StepAgreement, StepFigures, StepMean};
 pub use attention_agreement::MapAgreement;
 pub use attention_controls::Control;
 pub use machine_set::MachineSet;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::step_seconds::{StepClock, StepSeconds};
 use crate::diffusion::{Ddim, DenoiseError, Denoised, NoiseLevel, Sampling};
 use crate::evaluation::attention_entropy_by_noise_level::AttentionByLevel;
 use crate::evaluation::network_or_recorded_model::Model;
@@ -15,6 +16,8 @@ pub(super) struct NetworkTrajectory {
     pub samples: ImageBatch,
     /// In the order of sampling, noisiest first.
     pub steps: Vec<NetworkStep>,
+    /// Of a network; a record is not timed.
+    pub seconds: StepSeconds,
 }
 
 /// The network at one step.
@@ -40,16 +43,24 @@ impl NetworkTrajectory {
         stop: &AtomicBool,
     ) -> Result<Self, DenoiseError> {
         let mut steps = Vec::with_capacity(ddim.n_steps);
+        let mut seconds = StepSeconds::default();
+        let is_network = network.network().is_some();
+        let mut clock = StepClock::start();
         let samples = network.sample(ddim, seeds, &mut |step| {
+            if is_network {
+                seconds.add(step.state.len(), clock.read());
+            }
             steps.push(NetworkStep {
                 index: step.index,
                 level: step.level,
                 states: step.state.clone(),
                 denoised: step.denoised.clone(),
             });
-            check_stop(stop)
+            check_stop(stop)?;
+            clock.resume();
+            Ok(())
         })?;
-        Ok(Self { samples, steps })
+        Ok(Self { samples, steps, seconds })
     }
 
     /// The attention maps of seeds `start..start + n` at every step; no steps if the network recorded none.

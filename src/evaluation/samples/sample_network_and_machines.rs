@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::machine_set::MachineSet;
 use super::network_for_sampling::with_classes;
-use crate::diffusion::{DenoiseError, Denoiser, Sampling};
+use super::step_seconds::StepClock;
+use crate::diffusion::{DenoiseError, Denoiser, SampleStep, Sampling};
 use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::{
     attention_entropy_by_noise_level::AttentionByLevel, stop_flag::check_stop,
@@ -24,6 +25,20 @@ pub struct SampleSet {
     pub network: ImageBatch,
     pub machines: Vec<(String, ImageBatch)>,
 }
+
+/// A step of a machine's own trajectories.
+pub(super) struct MachineStep<'a> {
+    /// Number of the machine.
+    pub machine: usize,
+    /// The first image of this batch among those that are sampled.
+    pub at: usize,
+    /// Time of the step.
+    pub seconds: f64,
+    pub step: SampleStep<'a>,
+}
+
+/// Called at every step of a machine; an error stops it.
+pub(super) type MachineObserver<'a> = dyn FnMut(MachineStep<'_>) -> Result<(), DenoiseError> + 'a;
 
 impl MachineSet {
     /// Samples `seeds` with the network and every machine. The first seed is noise seed `first_seed`, which decides
@@ -54,7 +69,7 @@ impl MachineSet {
                 &seeds,
                 first,
                 recorded.as_ref(),
-                stop,
+                &mut |_| check_stop(stop),
                 |index, more| {
                     set.machines[index].1.append(more);
                     if set.machines[index].1.len() == set.seeds.len() {
@@ -67,7 +82,8 @@ impl MachineSet {
     }
 
     /// Samples `seeds` with every machine; the first is noise seed `first_seed`, and `recorded` holds the network's maps
-    /// along its trajectories from them. `take` is called with the number of the machine and its samples.
+    /// along its trajectories from them. `observe` is called at every step of a machine, and `take` with the number of the
+    /// machine and its samples.
     ///
     /// # Errors
     ///
@@ -78,7 +94,7 @@ impl MachineSet {
         seeds: &ImageBatch,
         first_seed: u64,
         recorded: Option<&RecordedAttention>,
-        stop: &AtomicBool,
+        observe: &mut MachineObserver<'_>,
         mut take: impl FnMut(usize, &ImageBatch),
     ) -> Result<(), DenoiseError> {
         // With classes, machines sample seed by seed.
@@ -90,7 +106,14 @@ impl MachineSet {
                 let recorded = recorded.map(|recorded| recorded.slice(at, each));
                 let conditioned = with_classes(network, seed, each);
                 let machine = self.machine(entry, seed, conditioned, recorded)?;
-                samples.append(&self.run(&machine, &seeds.slice(at, each), stop)?);
+                let mut clock = StepClock::start();
+                let made = self.ddim.sample(&machine, &seeds.slice(at, each), &mut |step| {
+                    let seconds = clock.read();
+                    observe(MachineStep { machine: index, at, seconds, step })?;
+                    clock.resume();
+                    Ok(())
+                })?;
+                samples.append(&made);
             }
             take(index, &samples);
         }

@@ -3,8 +3,8 @@
 use super::run_results::RunResults;
 use super::verdict_of_finding::Reading;
 use super::{
-    ablations, attention_variants, consistency, copying, interventions, locality, memorisation,
-    which_theory_predicts_which_network,
+    ablations, attention_variants, consistency, copying, disjoint_halves, interventions, locality,
+    memorisation, which_theory_predicts_which_network,
 };
 use crate::config::{Analysis, Margins};
 
@@ -19,5 +19,6 @@ pub fn read(analysis: Analysis, margins: &Margins, runs: &[RunResults]) -> Readi
         Analysis::Interventions => interventions::read(runs, margins),
         Analysis::Copying => copying::read(runs, margins),
         Analysis::Memorisation => memorisation::read(runs),
+        Analysis::DisjointHalves => disjoint_halves::read(runs, margins),
     }
 }
