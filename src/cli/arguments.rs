@@ -58,7 +58,7 @@ pub enum Subcommands {
     Import(import::ImportArgs),
     /// Prepare a directory for the samples of a model from elsewhere, which `compare --external` compares with theory.
     External(external::ExternalArgs),
-    /// Write a run's weights for other programs.
+    /// Write a run's weights, samples, trajectories, attention, provenance or calibration for other programs.
     Export(export::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),
@@ -102,6 +102,7 @@ impl Subcommands {
             Self::Preview(_)
                 | Self::Sample(_)
                 | Self::Inspect(_)
+                | Self::Export(_)
                 | Self::Calibrate(_)
                 | Self::Compare(_)
                 | Self::Theory(_)

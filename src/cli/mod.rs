@@ -25,6 +25,7 @@ pub mod data_export;
 pub mod data;
 pub mod import;
 pub mod export;
+pub mod export_results;
 pub mod external;
 pub mod denoise;
 mod denoise_input;

@@ -43,3 +43,4 @@ mod network_figures_over_runs;
 pub mod summary_over_runs;
 pub mod studies;
 pub mod inspect;
+pub mod export;
