@@ -70,7 +70,7 @@ pub enum Subcommands {
     Reproduce(reproduce::ReproduceArgs),
     /// Show a PNG file or a run's newest preview in this terminal.
     Show(show::ShowArgs),
-    /// Show the report of a finished run.
+    /// Show the report of a finished run, or write the reports of runs as one HTML file.
     Report(report::ReportArgs),
     /// List data sets, or show one.
     #[command(subcommand)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
 use strum::VariantNames;
 
 use super::export_results::{self, ResultFormat};
@@ -22,16 +22,17 @@ use crate::runs::run_dir::RunDir;
 use crate::weights::exported_weights::{ExportedHeader, to_bytes};
 
 #[derive(Clone, Debug, Args)]
+#[command(group(ArgGroup::new("exported").required(true).args(["weights", "what"])))]
 pub struct ExportArgs {
     /// Run name, or a unique prefix of it.
     pub run: String,
     /// Write the network's weights: safetensors, with the names of Kamb & Ganguli's state_dicts and the settings as
     /// metadata. examples/pytorch/load_mosaic_weights.py loads them into a PyTorch module.
-    #[arg(long, value_name = "FILE", required_unless_present = "what")]
+    #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Write results: data (training images), samples, states, x0hat, maps (attention), provenance (the training patch behind
     /// each pixel of a machine), calibration; rates (csv: each sample judged). docs/interchange.md lists arrays and columns.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "out", conflicts_with = "weights", value_parser = PossibleValuesParser::new(ExportPart::VARIANTS).try_map(|word| word.parse::<ExportPart>()))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "out", value_parser = PossibleValuesParser::new(ExportPart::VARIANTS).try_map(|word| word.parse::<ExportPart>()))]
     pub what: Vec<ExportPart>,
     /// Format of results [default: by the ending of --out; npz in a directory]. csv holds what is a table: data, provenance,
     /// calibration, rates.
@@ -41,8 +42,8 @@ pub struct ExportArgs {
     /// --external'.
     #[arg(long, value_name = "PATH", requires = "what")]
     pub out: Option<PathBuf>,
-    /// Noise seeds to sample, first to one past the last [default: the held-out seeds of the run's comparison; in a directory
-    /// those of its calibration, too]. 1000 to 9999 are held out: later reports name those that were exported.
+    /// Noise seeds to sample, first to one past the last [default: the held-out seeds of the run's comparison]; arrays in a
+    /// directory begin with those of its calibration. 1000 to 9999 are held out: later reports name those that were exported.
     #[arg(long, value_name = "A..B", requires = "what", value_parser = parse_seeds)]
     pub seeds: Option<Range<u64>>,
     /// Machines to sample beside the network, separated by commas, or all; under calibrated settings if the run has them.

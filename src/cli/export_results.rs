@@ -80,7 +80,8 @@ pub fn run(paths: &LabPaths, args: &ExportArgs, out: &Path) -> Result<()> {
     trained.solver.watch(progress_bar::of_solving(stop.clone()));
     let machines = machines(&trained, &args.machines)?;
     check_run(&trained, &machines, &parts)?;
-    let (seeds, n_calibration) = seeds(&trained, args, &place)?;
+    let for_compare = matches!(place, Place::Directory(_)) && parts.contains(&ExportPart::Samples);
+    let (seeds, n_calibration) = seeds(&trained, args, for_compare)?;
     let needs_sampling = parts.iter().any(|part| part.needs_sampling());
     if needs_sampling {
         for range in &seeds {
@@ -102,7 +103,7 @@ pub fn run(paths: &LabPaths, args: &ExportArgs, out: &Path) -> Result<()> {
             .zip(&names)
             .try_for_each(|(part, name)| export.table(*part, name, &stop))?,
     }
-    if let (Place::Directory(folder), true) = (&place, parts.contains(&ExportPart::Samples)) {
+    if let (Place::Directory(folder), true) = (&place, for_compare) {
         describe(paths, &trained, folder, &names[0], n_calibration)?;
     }
     Ok(())
@@ -224,24 +225,32 @@ fn check_run(trained: &Trained, machines: &MachineSet, parts: &BTreeSet<ExportPa
     Ok(())
 }
 
-/// The noise seeds, and how many of them are the first for calibration: of a directory for `compare --external` those of the
-/// run's calibration and its held-out ones, of a file the held-out ones.
-fn seeds(trained: &Trained, args: &ExportArgs, place: &Place) -> Result<(Vec<Range<u64>>, usize)> {
+/// The noise seeds, and how many of them are the first for calibration: in a directory that `compare --external` reads those of
+/// the run's calibration, on which it fits machines.
+fn seeds(
+    trained: &Trained,
+    args: &ExportArgs,
+    for_compare: bool,
+) -> Result<(Vec<Range<u64>>, usize)> {
     let noise = &trained.noise;
     let n_held_out = trained.experiment.compare.seeds.min(noise.n_held_out());
-    let held_out = NoiseSeeds::held_out(n_held_out).range();
+    let asked = args.seeds.clone().unwrap_or(NoiseSeeds::held_out(n_held_out).range());
+    ensure!(!asked.is_empty(), "--seeds names no seed");
     let wanted = trained.experiment.calibrate.seeds.map_or(0, std::num::NonZeroUsize::get);
-    match (&args.seeds, place) {
-        (Some(range), _) => {
-            ensure!(!range.is_empty(), "--seeds names no seed");
-            Ok((vec![range.clone()], 0))
-        }
-        (None, Place::Directory(_)) if wanted > 0 => {
-            let calibration = NoiseSeeds::calibration(wanted.min(noise.n_calibration()));
-            Ok((vec![calibration.range(), held_out], calibration.len()))
-        }
-        _ => Ok((vec![held_out], 0)),
+    let calibration = NoiseSeeds::calibration(wanted.min(noise.n_calibration()));
+    if !for_compare || calibration.is_empty() {
+        return Ok((vec![asked], 0));
     }
+    ensure!(
+        asked.end <= calibration.first() || asked.start > calibration.last(),
+        "--seeds {}..{} holds seeds of the calibration ({} to {}), with which the arrays in a directory begin; name a file, or other \
+         seeds",
+        asked.start,
+        asked.end,
+        calibration.first(),
+        calibration.last()
+    );
+    Ok((vec![calibration.range(), asked], calibration.len()))
 }
 
 fn calibration(trained: &Trained, parts: &BTreeSet<ExportPart>) -> Result<Option<Calibration>> {
@@ -291,7 +300,7 @@ impl Export<'_> {
         }
         let (n, n_bytes) = (spool.names().count(), spool.n_bytes());
         spool.finish(format, &followed(path)).with_context(writing)?;
-        errorln!("wrote {n} arrays, {:.1} MB, to '{}'", n_bytes as f64 / 1e6, path.display());
+        errorln!("wrote {n} arrays, {:.2} MB, to '{}'", n_bytes as f64 / 1e6, path.display());
         Ok(())
     }
 

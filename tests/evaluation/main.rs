@@ -9,6 +9,7 @@ mod checkpoints;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "no run goes on beside these tests")]
 mod common;
+mod exports;
 mod external;
 mod floors;
 mod interventions;
