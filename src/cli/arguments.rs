@@ -58,7 +58,7 @@ pub enum Subcommands {
     Import(import::ImportArgs),
     /// Prepare a directory for the samples of a model from elsewhere, which `compare --external` compares with theory.
     External(external::ExternalArgs),
-    /// Write a run's weights, samples, trajectories, attention, provenance or calibration for other programs.
+    /// Write a run's weights, samples, trajectories, attention, provenance, calibration or events for other programs.
     Export(export::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),

@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args};
 use strum::VariantNames;
 
 use super::export_results::{self, ResultFormat};
+use super::export_tensorboard;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::Experiment;
 use crate::config::noise_seed_argument::parse_seeds;
@@ -22,10 +23,11 @@ use crate::runs::run_dir::RunDir;
 use crate::weights::exported_weights::{ExportedHeader, to_bytes};
 
 #[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("exported").required(true).args(["weights", "what"])))]
+#[command(group(ArgGroup::new("exported").required(true).args(["weights", "what", "tensorboard"])))]
 pub struct ExportArgs {
-    /// Run name, or a unique prefix of it.
-    pub run: String,
+    /// Run name, or a unique prefix of it; several with --tensorboard.
+    #[arg(required = true)]
+    pub runs: Vec<String>,
     /// Write the network's weights: safetensors, with the names of Kamb & Ganguli's state_dicts and the settings as
     /// metadata. examples/pytorch/load_mosaic_weights.py loads them into a PyTorch module.
     #[arg(long, value_name = "FILE")]
@@ -34,6 +36,10 @@ pub struct ExportArgs {
     /// each pixel of a machine), calibration; rates (csv: each sample judged). docs/interchange.md lists arrays and columns.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "out", value_parser = PossibleValuesParser::new(ExportPart::VARIANTS).try_map(|word| word.parse::<ExportPart>()))]
     pub what: Vec<ExportPart>,
+    /// Write scalars, previews and settings of the runs into this directory, a folder each, for TensorBoard; a second export replaces
+    /// the first.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Format of results [default: by the ending of --out; npz in a directory]. csv holds what is a table: data, provenance,
     /// calibration, rates.
     #[arg(long, value_name = "FORMAT", requires = "what", value_parser = PossibleValuesParser::new(ResultFormat::VARIANTS).try_map(|word| word.parse::<ResultFormat>()))]
@@ -67,10 +73,21 @@ pub struct ExportArgs {
 /// If no run or several runs match, if the run has no such checkpoint or its data set cannot be opened, or if an output
 /// cannot be written.
 pub fn run(paths: &LabPaths, args: &ExportArgs) -> Result<()> {
+    if let Some(logs) = &args.tensorboard {
+        return export_tensorboard::run(paths, &args.runs, logs);
+    }
+    let [name] = &args.runs[..] else {
+        bail!(
+            "{} runs were named, but only --tensorboard exports several at once",
+            args.runs.len()
+        );
+    };
     match (&args.weights, &args.out) {
-        (Some(path), _) => weights(&paths.run(&args.run)?.dir, args, path),
-        (None, Some(out)) => export_results::run(paths, args, out),
-        (None, None) => bail!("name what to export: --weights FILE, or --what LIST --out PATH"),
+        (Some(path), _) => weights(&paths.run(name)?.dir, args, path),
+        (None, Some(out)) => export_results::run(paths, name, args, out),
+        (None, None) => bail!(
+            "name what to export: --weights FILE, --what LIST --out PATH, or --tensorboard DIR"
+        ),
     }
 }
 

@@ -65,11 +65,11 @@ enum Place {
 /// # Errors
 ///
 /// If the arguments do not fit each other or the run, if it cannot be opened or sampled, or if an output cannot be written.
-pub fn run(paths: &LabPaths, args: &ExportArgs, out: &Path) -> Result<()> {
+pub fn run(paths: &LabPaths, name: &str, args: &ExportArgs, out: &Path) -> Result<()> {
     let parts: BTreeSet<ExportPart> = args.what.iter().copied().collect();
     let (place, format) = place_and_format(args, out)?;
     check_parts(&parts, &place, format)?;
-    let run = paths.run(&args.run)?;
+    let run = paths.run(name)?;
     if let Place::Directory(folder) = &place {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
     }

@@ -26,6 +26,7 @@ pub mod data;
 pub mod import;
 pub mod export;
 pub mod export_results;
+mod export_tensorboard;
 pub mod external;
 pub mod denoise;
 mod denoise_input;

@@ -45,3 +45,4 @@ pub mod studies;
 pub mod inspect;
 pub mod export;
 pub mod report_page;
+pub mod tensorboard;
