@@ -56,32 +56,31 @@ fn provenance_names_the_training_pixels_that_a_machine_copies() {
     let read = |name: &str| file.read(name).unwrap();
     let (x0hat, images) = (read("els/x0hat"), read("training_images"));
     let (places, nats, t) = (read("els/provenance"), read("els/entropy"), read("t"));
-    assert_eq!(x0hat.shape(), [3, 20, 3, 12, 12]);
-    assert_eq!((places.shape(), nats.shape()), (&[3, 20, 12, 12, 3][..], &[3, 20, 12, 12][..]));
+    let n_steps = t.len();
+    assert_eq!(x0hat.shape(), [3, n_steps, 3, 12, 12]);
+    assert_eq!(places.shape(), [3, n_steps, 12, 12, 3]);
+    assert_eq!(nats.shape(), [3, n_steps, 12, 12]);
+    assert!(nats.f64_values().iter().all(|&nats| (-1e-6..20.0).contains(&nats)));
     assert_eq!(read("seeds").i64_values().unwrap(), [0, 1, 2]);
     assert!(t.f64_values().is_sorted(), "cleanest first");
-    // Where one patch has nearly all of the weight, the estimate is the centre of that patch.
-    let (mut n, mut n_close) = (0, 0);
-    for seed in 0..3 {
-        for pixel in 0..144 {
-            let (row, column) = (pixel / 12, pixel % 12);
-            if at(&nats, &[seed, 0, row, column]) > 1e-3 {
-                continue;
-            }
-            let place = |axis| at(&places, &[seed, 0, row, column, axis]) as usize;
-            let copied = (0..3).all(|c| {
-                let source = at(&images, &[place(0), c, place(1), place(2)]) / 127.5 - 1.0;
-                (at(&x0hat, &[seed, 0, c, row, column]) - source).abs() < 0.02
-            });
-            (n, n_close) = (n + 1, n_close + usize::from(copied));
-        }
+    // Near the end of sampling an estimate is the centre of the likeliest patch, but for few pixels between two.
+    let mut n_copied = 0;
+    for pixel in 0..3 * 144 {
+        let (seed, row, column) = (pixel / 144, pixel / 12 % 12, pixel % 12);
+        let place = |axis| at(&places, &[seed, 0, row, column, axis]) as usize;
+        let is_copied = (0..3).all(|c| {
+            let source = at(&images, &[place(0), c, place(1), place(2)]) / 127.5 - 1.0;
+            (at(&x0hat, &[seed, 0, c, row, column]) - source).abs() < 0.1
+        });
+        n_copied += usize::from(is_copied);
     }
-    assert!(n > 100, "{n} pixels with one patch");
-    assert_eq!(n_close, n);
+    assert!(n_copied > 400, "{n_copied} of 432 pixels");
+    let bright = images.f64_values().iter().filter(|&&byte| byte > 128.0).count();
+    assert!(bright > 50, "the images are not all background");
     // The state at t = 1 is the noise, for network and machine alike.
     for name in ["states", "els/states"] {
         let (states, noise) = (read(name), read("noise"));
-        assert_eq!(states.item(2, 19), noise.item(1, 0), "{name}");
+        assert_eq!(states.item(2, n_steps - 1), noise.item(1, 0), "{name}");
     }
 }
 

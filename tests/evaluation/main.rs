@@ -14,9 +14,12 @@ mod external;
 mod floors;
 mod interventions;
 mod mosaics;
+mod pages_and_logs;
 mod plain;
 mod reports;
 mod schedules;
+#[path = "../common/skip.rs"]
+mod skip;
 mod training_seeds;
 mod undefined;
 
