@@ -9,7 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use strum::VariantNames;
 
-use super::export_results::{self, ResultFormat};
+use super::export_places::ResultFormat;
+use super::export_results;
 use super::export_tensorboard;
 use super::lab_and_runs_dir_options::LabPaths;
 use crate::config::Experiment;

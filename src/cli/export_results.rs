@@ -9,9 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use signal_hook::consts::SIGINT;
-use strum::{Display, EnumString, VariantNames};
 
 use super::export::ExportArgs;
+use super::export_places::{Place, check_names, check_parts, names_of_files, place_and_format};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;
 use crate::arrays::{ArraySpool, FileFormat};
@@ -27,38 +27,8 @@ use crate::evaluation::external::external_toml;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::samples::MachineSet;
 use crate::evaluation::samples::maps_of_machines::has_own_maps;
-use crate::files::{check_output, is_stream, make_folder, write_atomically_by, write_output};
+use crate::files::{make_folder, write_atomically_by, write_output};
 use crate::runs::{catch_signals, seen_held_out_seeds};
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantNames)]
-#[strum(serialize_all = "lowercase")]
-pub enum ResultFormat {
-    Npz,
-    Safetensors,
-    Csv,
-}
-
-impl ResultFormat {
-    fn of_path(path: &Path) -> Option<Self> {
-        path.extension()?.to_str()?.to_ascii_lowercase().parse().ok()
-    }
-
-    /// The format of arrays; `None` for tables.
-    fn of_arrays(self) -> Option<FileFormat> {
-        match self {
-            Self::Npz => Some(FileFormat::Npz),
-            Self::Safetensors => Some(FileFormat::Safetensors),
-            Self::Csv => None,
-        }
-    }
-}
-
-/// Where results go.
-enum Place {
-    File(PathBuf),
-    Directory(PathBuf),
-}
 
 /// Exports the parts that the arguments name.
 ///
@@ -67,7 +37,7 @@ enum Place {
 /// If the arguments do not fit each other or the run, if it cannot be opened or sampled, or if an output cannot be written.
 pub fn run(paths: &LabPaths, name: &str, args: &ExportArgs, out: &Path) -> Result<()> {
     let parts: BTreeSet<ExportPart> = args.what.iter().copied().collect();
-    let (place, format) = place_and_format(args, out)?;
+    let (place, format) = place_and_format(out, args.format)?;
     check_parts(&parts, &place, format)?;
     let run = paths.run(name)?;
     if let Place::Directory(folder) = &place {
@@ -105,83 +75,6 @@ pub fn run(paths: &LabPaths, name: &str, args: &ExportArgs, out: &Path) -> Resul
     }
     if let (Place::Directory(folder), true) = (&place, for_compare) {
         describe(paths, &trained, folder, &names[0], n_calibration)?;
-    }
-    Ok(())
-}
-
-/// A name with one of the known endings is a file, any other a directory.
-fn place_and_format(args: &ExportArgs, out: &Path) -> Result<(Place, ResultFormat)> {
-    let of_name = ResultFormat::of_path(out).filter(|_| !out.is_dir());
-    match (of_name, args.format) {
-        (Some(of_name), Some(asked)) if of_name != asked => bail!(
-            "--out '{}' ends in .{of_name}, but --format is {asked}; leave one out",
-            out.display()
-        ),
-        (Some(format), _) => Ok((Place::File(out.to_owned()), format)),
-        (None, _) if is_stream(out) => bail!(
-            "'{}' is a device or a pipe, but arrays and tables are put together in files; name a file or a directory",
-            out.display()
-        ),
-        (None, asked) => {
-            ensure!(
-                !out.is_file() && (out.extension().is_none() || out.is_dir() || asked.is_some()),
-                "--out '{}' must end in .npz, .safetensors or .csv, or be a directory",
-                out.display()
-            );
-            Ok((Place::Directory(out.to_owned()), asked.unwrap_or(ResultFormat::Npz)))
-        }
-    }
-}
-
-fn check_parts(parts: &BTreeSet<ExportPart>, place: &Place, format: ResultFormat) -> Result<()> {
-    for part in parts {
-        let (why, other) = match format {
-            ResultFormat::Csv => (part.why_no_table(), "npz or safetensors"),
-            _ => (part.why_no_arrays(), "csv"),
-        };
-        if let Some(why) = why {
-            bail!("'{part}' cannot be written as {format}: {why}; choose --format {other}");
-        }
-    }
-    if let (Place::File(path), ResultFormat::Csv, 2..) = (place, format, parts.len()) {
-        bail!(
-            "'{}' can hold one table, but {} were asked for; name a directory, with --format csv",
-            path.display(),
-            parts.len()
-        );
-    }
-    Ok(())
-}
-
-fn names_of_files(
-    parts: &BTreeSet<ExportPart>,
-    place: &Place,
-    format: ResultFormat,
-) -> Vec<PathBuf> {
-    match (place, format) {
-        (Place::File(path), _) => vec![path.clone()],
-        (Place::Directory(folder), ResultFormat::Csv) => {
-            parts.iter().map(|part| folder.join(format!("{part}.csv"))).collect()
-        }
-        (Place::Directory(folder), format) => {
-            let mut names = vec![folder.join(format!("arrays.{format}"))];
-            if parts.contains(&ExportPart::Samples) {
-                names.push(folder.join(external_toml::FILE));
-            }
-            names
-        }
-    }
-}
-
-/// Refuses outputs that cannot be written, before anything is computed.
-fn check_names(names: &[PathBuf], force: bool) -> Result<()> {
-    for name in names {
-        ensure!(
-            force || !name.exists(),
-            "'{}' already exists; use --force to replace it",
-            name.display()
-        );
-        check_output(name).with_context(|| format!("writing '{}'", name.display()))?;
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ pub mod data_export;
 pub mod data;
 pub mod import;
 pub mod export;
+pub mod export_places;
 pub mod export_results;
 mod export_tensorboard;
 pub mod external;

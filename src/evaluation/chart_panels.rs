@@ -266,6 +266,10 @@ where
         .y_desc(&panel.y)
         .label_style(font(14))
         .axis_desc_style(font(15));
+    if x.end >= 100.0 {
+        // Steps; fewer, since their numbers are long.
+        mesh.x_labels(7).x_label_formatter(&|value| format!("{value:.0}"));
+    }
     if panel.is_log {
         // One label per power of ten.
         mesh.y_labels((y.end - y.start).ceil() as usize + 1).y_label_formatter(&power_of_ten);
@@ -285,12 +289,18 @@ where
     Ok(())
 }
 
-/// The label of a power of ten on a logarithmic axis; empty between two of them.
+/// The label of a power of ten on a logarithmic axis; between two of them a number of two digits.
 fn power_of_ten(exponent: &f64) -> String {
-    match exponent.round() {
-        nearest if (nearest - exponent).abs() > 1e-6 => String::new(),
-        nearest if nearest < -4.0 => format!("1e{nearest}"),
-        nearest => format!("{}", 10_f64.powi(nearest as i32)),
+    let (nearest, value) = (exponent.round(), 10_f64.powf(*exponent));
+    let is_whole = (nearest - exponent).abs() < 1e-6;
+    match (nearest < -4.0, is_whole) {
+        (true, true) => format!("1e{nearest}"),
+        (true, false) => format!("{value:.1e}"),
+        (false, true) => format!("{}", 10_f64.powi(nearest as i32)),
+        (false, false) => {
+            let n_decimals = (1.0 - exponent.floor()).max(0.0) as usize;
+            format!("{value:.n_decimals$}")
+        }
     }
 }
 
@@ -348,6 +358,23 @@ mod tests {
         assert!(text.contains("&lt;b&gt;") && text.contains("\nels\n"), "{text}");
         assert!(text.contains("font-family=\"sans-serif\""), "{text}");
         assert!(text.contains("<polyline") && text.contains("#0072B2"), "{text}");
+    }
+
+    #[test]
+    fn labels_of_a_logarithmic_axis_are_the_values() {
+        for (exponent, label) in [
+            (-1.0, "0.1"),
+            (0.0, "1"),
+            (2.0, "100"),
+            (-6.0, "1e-6"),
+            (-5.5, "3.2e-6"),
+            (-0.5, "0.32"),
+            (-1.5, "0.032"),
+            (1.5, "32"),
+            (2.5, "316"),
+        ] {
+            assert_eq!(power_of_ten(&exponent), label);
+        }
     }
 
     #[test]

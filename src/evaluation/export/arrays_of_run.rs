@@ -25,8 +25,11 @@ pub fn write_data(dataset: &Dataset, spool: &mut ArraySpool) -> io::Result<()> {
     Ok(())
 }
 
+/// A number of a machine at one sampling step.
+pub type OfStep = fn(&StepFit, &StepSettings) -> f64;
+
 /// What is known of a machine at one sampling step, with its names in arrays and tables.
-pub const COLUMNS: [(&str, fn(&StepFit, &StepSettings) -> f64); 7] = [
+pub const COLUMNS: [(&str, OfStep); 7] = [
     ("k", |_, settings| settings.k as f64),
     ("lambda", |_, settings| settings.lambda),
     ("gamma", |_, settings| settings.gamma),

@@ -98,7 +98,8 @@ pub fn loss(events: &[Event]) -> Option<String> {
         ..Panel::default()
     };
     let svg = chart_panels::svg(&[panel], 1).ok()?;
-    Some(drawn(&svg, "Training loss (logarithmic axis)."))
+    let figure = drawn(&svg, "Training loss (logarithmic axis).");
+    Some(figure.replacen("class=\"chart\"", "class=\"chart narrow\"", 1))
 }
 
 /// Points in at most `n` groups, each the mean of its group.

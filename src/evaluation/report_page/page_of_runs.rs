@@ -59,7 +59,7 @@ pub fn page(runs: &[RunSummary], lab: &Lab) -> Result<String> {
         );
     }
     for run in runs {
-        page += &section(run, lab)?;
+        page += &section(run, lab, runs.len() == 1)?;
     }
     let _ = writeln!(
         page,

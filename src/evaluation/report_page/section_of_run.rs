@@ -18,12 +18,12 @@ use crate::runs::runs_dir::RunSummary;
 /// The paragraph of a report that says what its picture of samples shows.
 const OF_SAMPLES: &str = "`samples.png`: ";
 
-/// The section of a run, from the files of its report.
+/// The section of a run, from the files of its report; with a title of its own unless it is the only one.
 ///
 /// # Errors
 ///
 /// If the run has no report or it cannot be read.
-pub fn section(run: &RunSummary, lab: &Lab) -> Result<String> {
+pub fn section(run: &RunSummary, lab: &Lab, is_alone: bool) -> Result<String> {
     let folder = run.dir.report_path();
     if !folder.join("report.md").exists() {
         bail!(
@@ -43,7 +43,9 @@ pub fn section(run: &RunSummary, lab: &Lab) -> Result<String> {
     let description = run_toml::read(&run.dir.run_toml_path())?;
     let mut page = String::new();
     let _ = writeln!(page, "<section class=\"run\" id=\"{}\">", anchor(&run.id));
-    let _ = writeln!(page, "<h2>{}</h2>", escape(&run.id));
+    if !is_alone {
+        let _ = writeln!(page, "<h2>{}</h2>", escape(&run.id));
+    }
     page += &verdict(&report);
     let _ = writeln!(
         page,
@@ -127,10 +129,7 @@ fn verdict(report: &Value) -> String {
     let trained = match (convergence, bound, floors["class_floor"].as_str()) {
         (Some(found), Some(bound), Some(class)) => {
             let word: &str = found.into();
-            format!(
-                "The network is <strong>{word}</strong>: {}.",
-                escape(&found.meaning(class, bound))
-            )
+            format!("The network is **{word}**: {}.", found.meaning(class, bound))
         }
         _ => "Whether the network is trained enough was not measured.".to_owned(),
     };
@@ -145,20 +144,15 @@ fn verdict(report: &Value) -> String {
             let n = report["n_seeds"].as_u64().unwrap_or(0);
             let other = baseline.filter(|baseline| baseline != name);
             let other = other.and_then(|name| Some((name, r(&report["agreement"][name])?)));
-            let other = other.map_or(String::new(), |(name, r)| {
-                format!(
-                    "; <code>{}</code>, the machine without attention, has {r:.3}",
-                    escape(name)
-                )
-            });
+            let other = other
+                .map_or(String::new(), |(name, r)| format!("; `{name}`, the baseline, has {r:.3}"));
             format!(
-                " From the same noise seeds <code>{}</code> predicts its samples best: median r {best:.3} over {n} held-out noise seeds{other}.",
-                escape(name)
+                " From the same noise seeds `{name}` predicts its samples best: median r {best:.3} over {n} held-out noise seeds{other}."
             )
         }
         None => " No machine's agreement is defined.".to_owned(),
     };
-    format!("<p class=\"verdict\">{trained}{best}</p>\n")
+    format!("<div class=\"verdict\">{}</div>\n", markdown(&format!("{trained}{best}"), 0))
 }
 
 #[cfg(test)]
