@@ -47,11 +47,12 @@ fn numbers() -> impl Strategy<Value = (Vec<usize>, Numbers)> {
     proptest::collection::vec(0_usize..4, 0..4).prop_flat_map(|shape| {
         let n = shape.iter().product::<usize>();
         let all = proptest::collection::vec(any::<f64>(), n);
-        (Just(shape), all, 0..4).prop_map(|(shape, all, kind)| {
+        (Just(shape), all, 0..5).prop_map(|(shape, all, kind)| {
             let numbers = match kind {
                 0 => Numbers::U8(all.iter().map(|v| v.to_bits() as u8).collect()),
                 1 => Numbers::I64(all.iter().map(|v| v.to_bits().cast_signed()).collect()),
                 2 => Numbers::F32(all.iter().map(|v| *v as f32).collect()),
+                3 => Numbers::I32(all.iter().map(|v| v.to_bits() as i32).collect()),
                 _ => Numbers::F64(all),
             };
             (shape, numbers)
@@ -80,6 +81,10 @@ proptest! {
             match numbers {
                 Numbers::U8(all) => prop_assert_eq!(array.shared_bytes().unwrap(), all),
                 Numbers::I64(all) => prop_assert_eq!(array.i64_values().unwrap(), all),
+                Numbers::I32(all) => {
+                    let all: Vec<i64> = all.into_iter().map(i64::from).collect();
+                    prop_assert_eq!(array.i64_values().unwrap(), all);
+                }
                 Numbers::F32(all) => {
                     prop_assert_eq!(array.element_type(), ElementType::F32);
                     let all: Vec<f64> = all.into_iter().map(f64::from).collect();

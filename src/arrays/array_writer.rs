@@ -32,15 +32,17 @@ impl FileFormat {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     U8(Vec<u8>),
+    I32(Vec<i32>),
     I64(Vec<i64>),
     F32(Vec<f32>),
     F64(Vec<f64>),
 }
 
 impl Numbers {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::U8(all) => all.len(),
+            Self::I32(all) => all.len(),
             Self::I64(all) => all.len(),
             Self::F32(all) => all.len(),
             Self::F64(all) => all.len(),
@@ -48,18 +50,20 @@ impl Numbers {
     }
 
     /// NumPy's and safetensors' words for the type.
-    fn types(&self) -> (&'static str, Dtype) {
+    pub(super) fn types(&self) -> (&'static str, Dtype) {
         match self {
             Self::U8(_) => ("|u1", Dtype::U8),
+            Self::I32(_) => ("<i4", Dtype::I32),
             Self::I64(_) => ("<i8", Dtype::I64),
             Self::F32(_) => ("<f4", Dtype::F32),
             Self::F64(_) => ("<f8", Dtype::F64),
         }
     }
 
-    fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::U8(all) => all,
+            Self::I32(all) => all.into_iter().flat_map(i32::to_le_bytes).collect(),
             Self::I64(all) => all.into_iter().flat_map(i64::to_le_bytes).collect(),
             Self::F32(all) => all.into_iter().flat_map(f32::to_le_bytes).collect(),
             Self::F64(all) => all.into_iter().flat_map(f64::to_le_bytes).collect(),

@@ -60,7 +60,7 @@ pub enum Subcommands {
     Import(import::ImportArgs),
     /// Prepare a directory for the samples of a model from elsewhere, which `compare --external` compares with theory.
     External(external::ExternalArgs),
-    /// Write a run's weights for other programs.
+    /// Write a run's weights, samples, trajectories, attention, provenance, calibration or events for other programs.
     Export(export::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),
@@ -72,7 +72,7 @@ pub enum Subcommands {
     Reproduce(reproduce::ReproduceArgs),
     /// Show a PNG file or a run's newest preview in this terminal.
     Show(show::ShowArgs),
-    /// Show the report of a finished run.
+    /// Show the report of a finished run, or write the reports of runs as one HTML file.
     Report(report::ReportArgs),
     /// List data sets, or show one.
     #[command(subcommand)]
@@ -106,6 +106,7 @@ impl Subcommands {
             Self::Preview(_)
                 | Self::Sample(_)
                 | Self::Inspect(_)
+                | Self::Export(_)
                 | Self::Calibrate(_)
                 | Self::Compare(_)
                 | Self::Theory(_)

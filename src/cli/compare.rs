@@ -140,7 +140,7 @@ fn one(trained: &Trained, args: &CompareArgs, folder: &Path, stop: &AtomicBool) 
     let machine_set = trained.machine_set.calibrated(calibration.as_ref())?;
     if let Some(calibration) = &calibration {
         make_folder(folder).with_context(|| format!("making '{}'", folder.display()))?;
-        calibration.draw(&folder.join("calibration.png")).context("drawing the calibration")?;
+        calibration.draw(folder).context("drawing the calibration")?;
         calibration
             .write(&folder.join("calibration.json"))
             .with_context(|| format!("writing into '{}'", folder.display()))?;

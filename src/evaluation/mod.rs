@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`],
 //! [`final_comparison_of_a_run`], [`checkpoints_over_training`], [`interventions`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
-//! Pictures: [`png_charts`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
+//! Pictures: [`chart_panels`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
 //! traces. Attention: [`attention_entropy_probe`] measures it during training, [`attention_entropy_by_noise_level`]
 //! averages it, [`samples::attention_agreement`] compares predicted with measured maps.
 //!
@@ -19,8 +19,8 @@ pub mod picture_text;
 pub mod markdown_table;
 pub mod figures_in_paper_units;
 pub mod published_tables;
-pub mod png_charts;
-pub mod png_curves;
+pub mod chart_panels;
+pub mod chart_curves;
 pub mod attention_entropy_by_noise_level;
 pub mod noise_source;
 pub mod external;
@@ -46,3 +46,6 @@ mod network_figures_over_runs;
 pub mod summary_over_runs;
 pub mod studies;
 pub mod inspect;
+pub mod export;
+pub mod report_page;
+pub mod tensorboard;

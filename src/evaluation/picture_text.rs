@@ -11,10 +11,10 @@ use plotters::style::{FontStyle, register_font};
 
 use crate::image::picture_file;
 
-/// Name of the proportional font.
-pub const FONT: &str = "lab";
+/// Name of the proportional font. In SVG files, whose text stays text, it stands for the reader's own.
+pub const FONT: &str = "sans-serif";
 /// Name of the monospaced font.
-pub const FIXED_FONT: &str = "lab-fixed";
+pub const FIXED_FONT: &str = "monospace";
 const LETTER_SIZE: i32 = 15;
 /// Letters are drawn this many pixels below the top of their place.
 const LETTER_TOP: i32 = 4;
@@ -94,7 +94,7 @@ pub fn write_drawn(
 }
 
 /// Makes the fonts known to the plotting library, once per process.
-fn register_fonts() {
+pub(super) fn register_fonts() {
     REGISTER.call_once(|| {
         use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
         for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {

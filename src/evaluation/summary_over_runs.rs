@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::chart_panels::{self, Panel};
 use super::floors::floors_chart::FloorsChart;
 use super::markdown_table::{Table, cell, number};
 use super::network_figures_over_runs::{
     excess_over_runs, excess_table, rates_over_runs, rates_table,
 };
-use super::png_charts::{self, Panel};
 use super::report::{NetworkSamples, Report, json::to_json};
 use super::spread_over_runs::{Spread, clamped, ends, format_interval, mean};
 use crate::analysis::agreement_ceiling::{ceiling, chance, share_of_the_way};
@@ -123,8 +123,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Writes `summary.md`, `summary.json` and, if there are training seeds with floors, `floors.png` into `folder`, which
-    /// is made if it is missing.
+    /// Errors and floors of every group of training seeds, for charts.
+    pub fn floor_panels(&self) -> &[Panel] {
+        &self.floor_panels
+    }
+
+    /// Writes `summary.md`, `summary.json` and, if there are training seeds with floors, `floors.png` and
+    /// `floors.svg` into `folder`, which is made if it is missing.
     ///
     /// # Errors
     ///
@@ -139,9 +144,7 @@ impl Summary {
                 .with_context(|| format!("writing '{}'", path.display()))?;
         }
         if !self.floor_panels.is_empty() {
-            let path = folder.join("floors.png");
-            png_charts::write(&self.floor_panels, 2, &path)
-                .with_context(|| format!("writing '{}'", path.display()))?;
+            chart_panels::write_png_and_svg(&self.floor_panels, 2, folder, "floors")?;
         }
         Ok(())
     }

@@ -20,6 +20,20 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     beside.rename(path)
 }
 
+/// As [`write_atomically`], for a file too large to be held in memory: `write` puts its content into the new file.
+///
+/// # Errors
+///
+/// Those of `write`, and if the new file cannot be created or renamed.
+pub fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut beside = Temporary::beside(path)?;
+    write(&mut beside.file)?;
+    beside.rename(path)
+}
+
 /// A temporary file in the folder of another file, deleted on drop unless it was renamed.
 pub(super) struct Temporary {
     pub file: File,

@@ -17,7 +17,7 @@ mod output_path;
 mod overwrite_existing_file;
 mod sha256;
 
-pub use atomic_replacement::write_atomically;
+pub use atomic_replacement::{write_atomically, write_atomically_by};
 pub use descriptor_paths::is_stdout_closed;
 pub use error::{FileError, OutputError};
 pub use missing_file::if_there;

@@ -451,7 +451,7 @@ fn calibration(
         }
     };
     std::fs::create_dir_all(run.report_path())?;
-    found.draw(&run.report_path().join("calibration.png"))?;
+    found.draw(&run.report_path())?;
     Ok(Some(found))
 }
 

@@ -9,15 +9,19 @@ mod checkpoints;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "no run goes on beside these tests")]
 mod common;
+mod exports;
 mod external;
 mod floors;
 mod interventions;
 mod mosaics;
 mod networks;
+mod pages_and_logs;
 mod paper_units;
 mod plain;
 mod reports;
 mod schedules;
+#[path = "../common/skip.rs"]
+mod skip;
 mod training_seeds;
 mod undefined;
 

@@ -6,16 +6,16 @@ use anyhow::Result;
 
 use super::calibration_file::{Calibrated, Calibration, StepFit};
 use super::machine_schedule::StepSettings;
-use crate::evaluation::png_charts::{self, Panel, Series};
+use crate::evaluation::chart_panels::{self, Panel, Series};
 
 impl Calibration {
-    /// Draws [`Self::charts`] and replaces `path`, a PNG file.
+    /// Draws [`Self::charts`] to `calibration.png` and `calibration.svg` in `folder`, replacing files that are there.
     ///
     /// # Errors
     ///
-    /// If drawing fails or the file cannot be written.
-    pub fn draw(&self, path: &Path) -> Result<()> {
-        png_charts::write(&self.charts(), 2, path)
+    /// If drawing fails or a file cannot be written.
+    pub fn draw(&self, folder: &Path) -> Result<()> {
+        chart_panels::write_png_and_svg(&self.charts(), 2, folder, "calibration")
     }
 
     /// Panels of k(t), lambda(t), gamma(t) and the fit, one line per machine. Panels without any machine are left out.

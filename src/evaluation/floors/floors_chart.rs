@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::analysis::excess_over_floor::{Convergence, MeanSquaredError, counts};
 use crate::diffusion::Schedule;
-use crate::evaluation::png_charts::{Marks, Panel, Series};
-use crate::evaluation::png_curves::{BLACK, GREY};
+use crate::evaluation::chart_curves::{BLACK, GREY};
+use crate::evaluation::chart_panels::{Marks, Panel, Series};
 use crate::evaluation::spread_over_runs::Spread;
 
 /// Number of the colour of the error on held-out images and of the first floor.

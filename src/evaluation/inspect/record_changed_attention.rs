@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 
-use super::recorded_steps::{Steps, to_itself};
+use super::recorded_steps::Steps;
 use super::trace::Actor;
 use crate::diffusion::{Attending, DenoiseError};
 use crate::evaluation::interventions::change_by_hand::{ChangeByHand, ChosenMaps};
@@ -15,6 +15,7 @@ use crate::evaluation::interventions::denoiser_of_classes::MachineOfClasses;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::network_or_recorded_model::Model;
 use crate::evaluation::samples::MachineSet;
+use crate::evaluation::samples::maps_of_machines::to_itself;
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
 use crate::random::noise_seeds;
@@ -87,7 +88,7 @@ pub(super) fn record_changed(
                 None => denoiser.own_maps(step.state, step.level)?,
             };
             let heads = network.config().attention.map_or(1, |layer| layer.heads);
-            let none = || to_itself(heads, noise.shape().n_pixels());
+            let none = || to_itself(1, heads, noise.shape().n_pixels());
             steps.push(&step, Some(&maps.unwrap_or_else(none)));
             check_stop(stop)
         })?;

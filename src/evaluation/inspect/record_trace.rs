@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 
 use super::record_changed_attention::record_changed;
-use super::recorded_steps::{Steps, singles, to_itself};
+use super::recorded_steps::{Steps, singles};
 use super::trace::{Actor, N_LEADING, PosteriorTrace, Trace};
 use crate::dataset::Dataset;
 use crate::diffusion::{
@@ -14,6 +14,7 @@ use crate::diffusion::{
 use crate::evaluation::interventions::ChangeByHand;
 use crate::evaluation::network_and_machines_of_run::Trained;
 use crate::evaluation::network_or_recorded_model::Model;
+use crate::evaluation::samples::maps_of_machines::own_maps;
 use crate::evaluation::samples::{recording_maps, with_classes};
 use crate::evaluation::stop_flag::check_stop;
 use crate::image::ImageBatch;
@@ -105,17 +106,8 @@ fn record_machine(
     recorded: Option<&RecordedAttention>,
     stop: &AtomicBool,
 ) -> Result<Actor, DenoiseError> {
-    // Of the source `trajectory`, the maps are the network's own.
-    let has_own_maps = matches!(
-        machine.spec().kind.attention_source(),
-        Some(
-            AttentionSource::CoOrigin
-                | AttentionSource::Similarity { .. }
-                | AttentionSource::Measured
-        )
-    );
     let local = match &machine.spec().kind {
-        MachineKind::OptimalAttention(class) => Some((without_attention(machine, class)?, class)),
+        MachineKind::OptimalAttention(class) => Some(without_attention(machine, class)?),
         _ => None,
     };
     let mut steps = Steps::default();
@@ -123,15 +115,9 @@ fn record_machine(
     let mut locals: Vec<Vec<f32>> = Vec::new();
     let samples = ddim.sample(machine, noise, &mut |step| {
         let attention = step.denoised.attention.as_ref();
-        match &local {
-            Some((local, class)) => {
-                // Where the machine is the local one, a pixel attends to itself.
-                let n_pixels = noise.shape().n_pixels();
-                let maps = attention.cloned().unwrap_or_else(|| to_itself(class.heads, n_pixels));
-                steps.push(&step, Some(&maps));
-                locals.push(singles(&local.denoise(step.state, step.level)?.x0));
-            }
-            None => steps.push(&step, attention.filter(|_| has_own_maps)),
+        steps.push(&step, own_maps(&machine.spec().kind, step.denoised).as_deref());
+        if let Some(local) = &local {
+            locals.push(singles(&local.denoise(step.state, step.level)?.x0));
         }
         if let Some(found) = &step.denoised.posterior {
             posterior.prepend(found);

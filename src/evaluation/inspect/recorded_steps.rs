@@ -6,13 +6,6 @@ use super::trace::{Actor, AttentionTrace};
 use crate::diffusion::{AttentionMaps, SampleStep};
 use crate::image::ImageBatch;
 
-/// Maps of one image of `n` pixels in which every pixel attends to itself.
-pub(super) fn to_itself(heads: usize, n: usize) -> AttentionMaps {
-    let one = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 });
-    let all: Vec<f32> = one.collect();
-    AttentionMaps::new(heads, n, all.repeat(heads))
-}
-
 /// The steps of a trajectory, which is sampled from noise to image and kept in reverse order.
 #[derive(Default)]
 pub(super) struct Steps {

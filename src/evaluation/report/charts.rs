@@ -1,8 +1,8 @@
 //! The charts of a report.
 
 use super::report_figures::{MachineReport, Report};
-use crate::evaluation::png_charts::{Marks, Panel, Series};
-use crate::evaluation::png_curves::BLACK;
+use crate::evaluation::chart_curves::BLACK;
+use crate::evaluation::chart_panels::{Marks, Panel, Series};
 use crate::evaluation::samples::MapAgreement;
 
 /// Agreement by step, final samples against the baseline's seed by seed, and attention entropy.

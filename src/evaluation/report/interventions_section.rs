@@ -1,10 +1,10 @@
 //! A report's interventions: what changed attention, exchanged denoisers and stochastic branches do to samples.
 
 use crate::analysis::confidence_intervals::Interval;
+use crate::evaluation::chart_panels::{Panel, Series};
 use crate::evaluation::interventions::intervention_figures::Estimate;
 use crate::evaluation::interventions::{Change, ChangeFigures, InterventionFigures};
 use crate::evaluation::markdown_table::{Table, cell, text_or};
-use crate::evaluation::png_charts::{Panel, Series};
 
 fn shown(found: Option<Estimate>) -> String {
     cell(found.map(|[estimate, low, high]| Interval { estimate, low, high }))

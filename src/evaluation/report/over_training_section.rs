@@ -1,9 +1,9 @@
 //! A report's figures of earlier checkpoints: copies, novelty and errors by training step.
 
 use crate::analysis::confidence_intervals::Interval;
+use crate::evaluation::chart_panels::{Panel, Series};
 use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::markdown_table::{Table, cell, text_or};
-use crate::evaluation::png_charts::{Panel, Series};
 use crate::runs::event::Rate;
 
 const TITLE: &str = "Copies and errors over training (with 95% intervals over samples)";

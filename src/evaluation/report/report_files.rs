@@ -8,8 +8,8 @@ use super::{
     charts, controls_section, csv, interventions_section, json, markdown, over_training_section,
     report_samples,
 };
+use crate::evaluation::chart_panels::{self, Panel};
 use crate::evaluation::floors::floors_chart::FloorsChart;
-use crate::evaluation::png_charts;
 use crate::files::{make_folder, write_output};
 use crate::image::{contact_sheet, picture_file};
 
@@ -21,6 +21,9 @@ impl Report<'_> {
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         make_folder(folder)?;
         let put = |name: &str, text: String| write_output(&folder.join(name), text.as_bytes());
+        let draw = |name: &str, panels: &[Panel]| {
+            chart_panels::write_png_and_svg(panels, 2, folder, name).map_err(io::Error::other)
+        };
         let json = json::to_json(self);
         put("agreement.csv", csv::agreement(self))?;
         put("rates.csv", csv::rates(self))?;
@@ -33,8 +36,7 @@ impl Report<'_> {
             put("floors.csv", csv::floors(floors))?;
             let schedule = self.context.experiment.schedule;
             if let Some(chart) = FloorsChart::new(&[&json], schedule) {
-                let path = folder.join("floors.png");
-                png_charts::write(&chart.panels(""), 2, &path).map_err(io::Error::other)?;
+                draw("floors", &chart.panels(""))?;
             }
         }
         let over_training = self.context.over_training;
@@ -42,17 +44,14 @@ impl Report<'_> {
             put("over_training.csv", over_training_section::csv(over_training))?;
             put("copies_over_training.csv", over_training_section::copies_csv(over_training))?;
             let panels = over_training_section::panels(over_training);
-            let path = folder.join("over_training.png");
-            png_charts::write(&panels, 2, &path).map_err(io::Error::other)?;
+            draw("over_training", &panels)?;
         }
         if let Some(found) = self.context.interventions {
             put("interventions.csv", interventions_section::csv(found))?;
             let panels = interventions_section::panels(found);
-            let path = folder.join("interventions.png");
-            png_charts::write(&panels, 2, &path).map_err(io::Error::other)?;
+            draw("interventions", &panels)?;
         }
-        let charts = charts::panels(self);
-        png_charts::write(&charts, 2, &folder.join("agreement.png")).map_err(io::Error::other)?;
+        draw("agreement", &charts::panels(self))?;
         put("report.md", markdown::page(self))?;
         let samples = &self.comparison.samples;
         let sheet = contact_sheet::with_differences(

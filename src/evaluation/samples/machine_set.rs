@@ -120,15 +120,27 @@ impl MachineSet {
     ///
     /// As [`Self::with_machines`].
     pub fn solved_except(&self, left_out: &BTreeSet<String>) -> Result<Self, TheoryError> {
-        let is_solved = |entry: &&MachineEntry| {
+        self.kept(|entry| {
             !left_out.contains(&entry.machine.name) && entry.ready.iter().all(Machine::is_solved)
-        };
+        })
+    }
+
+    /// The machines of these names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with_machines`].
+    pub fn only(&self, names: &[String]) -> Result<Self, TheoryError> {
+        self.kept(|entry| names.contains(&entry.machine.name))
+    }
+
+    fn kept(&self, is_kept: impl Fn(&MachineEntry) -> bool) -> Result<Self, TheoryError> {
         let copy = |entry: &MachineEntry| {
             let ready = entry.ready.iter().map(|ready| ready.with_spec(ready.spec().clone()));
             let ready = ready.collect::<Result<_, _>>()?;
             Ok(MachineEntry { machine: entry.machine.clone(), ready })
         };
-        let entries = self.entries.iter().filter(is_solved).map(copy);
+        let entries = self.entries.iter().filter(|entry| is_kept(entry)).map(copy);
         Ok(Self {
             ddim: self.ddim,
             dictionaries: self.dictionaries.clone(),

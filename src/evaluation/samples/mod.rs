@@ -10,7 +10,7 @@
 //! Reading order: [`network_for_sampling`], [`machine_set`] (the machines), [`sample_network_and_machines`] (samples of
 //! all), [`attention_controls`] (attention machines with wrong maps), [`attention_agreement`] (predicted against measured
 //! attention), [`values_outside_pixel_range`], [`step_seconds`], `network_trajectory`, [`agreement_by_step`] (samples, and machines at the
-//! network's own states), `predicted_attention`, `calibrated_machines`.
+//! network's own states), `predicted_attention`, `calibrated_machines`, [`maps_of_machines`].
 
 pub mod network_for_sampling;
 pub mod machine_set;
@@ -21,6 +21,7 @@ pub mod step_seconds;
 mod network_trajectory;
 pub mod values_outside_pixel_range;
 pub mod agreement_by_step;
+pub mod maps_of_machines;
 mod predicted_attention;
 mod calibrated_machines;
 

@@ -9,7 +9,7 @@ use crate::analysis::claim_tests::Claim;
 use crate::analysis::paired_differences::Difference;
 use crate::evaluation::calibration::Calibrated;
 use crate::evaluation::calibration::patch_side_growth::PatchSideGrowth;
-use crate::evaluation::png_charts::{Panel, Series};
+use crate::evaluation::chart_panels::{Panel, Series};
 use crate::network::network_config::Padding;
 
 pub(super) fn read(runs: &[RunResults]) -> Reading {

@@ -5,9 +5,9 @@ use super::memorisation_times::{APART_FACTOR, COPIED_SHARE, Family, GOOD_FACTOR,
 use super::run_results::RunResults;
 use crate::analysis::confidence_intervals::{Interval, mean_interval};
 use crate::analysis::training_time_scales::Crossing;
+use crate::evaluation::chart_panels::{Marks, Panel, Series};
 use crate::evaluation::checkpoints_over_training::CheckpointFigures;
 use crate::evaluation::markdown_table::{Table, cell};
-use crate::evaluation::png_charts::{Marks, Panel, Series};
 use crate::evaluation::spread_over_runs::format_interval;
 
 /// The powers of N and whether they may be that of Bonnaire et al., 1 for copies.

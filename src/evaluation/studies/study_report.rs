@@ -1,4 +1,4 @@
-//! A study's report: `report.md` for people, `report.json` for programs, `figures.png`.
+//! A study's report: `report.md` for people, `report.json` for programs, `figures.png` and `figures.svg`.
 
 use crate::evaluation::summary_over_runs::seen_line;
 use std::num::NonZeroUsize;
@@ -13,8 +13,8 @@ use super::run_results::RunResults;
 use super::verdict_of_finding::Reading;
 use crate::analysis::confidence_intervals::Interval;
 use crate::config::{Arm, Margins, Study};
+use crate::evaluation::chart_panels::{self, Marks, Panel, Series};
 use crate::evaluation::markdown_table::Table;
-use crate::evaluation::png_charts::{self, Marks, Panel, Series};
 use crate::files::{make_folder, write_output};
 
 /// The study that a report is about.
@@ -40,7 +40,7 @@ pub fn write(
     let page = markdown(heading, runs, reading);
     let put = |name: &str, text: &str| write_output(&folder.join(name), text.as_bytes());
     if !reading.panels.is_empty() {
-        png_charts::write(&reading.panels, 2, &folder.join("figures.png"))
+        chart_panels::write_png_and_svg(&reading.panels, 2, folder, "figures")
             .map_err(io::Error::other)?;
     }
     put("report.md", &page)?;
@@ -177,5 +177,6 @@ mod tests {
         assert_eq!(json["findings"][0]["verdict"], "holds");
         assert_eq!(json["margins"]["r"], 0.05);
         assert!(folder.path().join("figures.png").is_file());
+        assert!(folder.path().join("figures.svg").is_file());
     }
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::analysis::claim_tests::{Claim, Outcome, Tested, test_family};
 use crate::analysis::paired_differences::{Difference, MeanDifference};
+use crate::evaluation::chart_panels::Panel;
 use crate::evaluation::markdown_table::Table;
-use crate::evaluation::png_charts::Panel;
 
 /// The verdict of a comparison or of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

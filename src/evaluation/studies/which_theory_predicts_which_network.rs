@@ -6,8 +6,8 @@ use super::run_results::RunResults;
 use super::verdict_of_finding::{Finding, Reading, Scope};
 use crate::analysis::claim_tests::Claim;
 use crate::config::Margins;
+use crate::evaluation::chart_panels::{Panel, Series};
 use crate::evaluation::markdown_table::{Table, cell, number};
-use crate::evaluation::png_charts::{Panel, Series};
 use crate::network::network_config::AttentionVariant;
 use crate::theory::machine_spec::AttentionSource;
 

@@ -1,4 +1,5 @@
-//! What a tab shows, as files: figures (CSV), charts and pictures (PNG), the screen (text).
+//! What a tab shows, as files: figures (CSV), charts and pictures (PNG, charts also SVG), the screen
+//! (text).
 //!
 //! Files go into `exports/` of the run's directory, numbered, so that none is overwritten. Tables of this computer or of
 //! all runs, and everything that a read-only dashboard exports, go into the current directory. A thread of its own

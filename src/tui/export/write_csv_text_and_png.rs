@@ -1,4 +1,4 @@
-//! Writes an export into files: CSV, text and PNG.
+//! Writes an export into files: CSV, text, PNG and, of charts, SVG.
 //!
 //! A curve of more than 100,000 points is written with its extremes; `events.jsonl` has all points.
 
@@ -8,9 +8,9 @@ use std::{fs, io};
 use anyhow::{Context, anyhow};
 
 use super::exported_tables_and_curves::{Content, Export, ExportedChart, ExportedCharts};
+use crate::evaluation::chart_panels::{self, Marks, Panel};
 use crate::evaluation::inspect::pixel_picture_and_film::{film, sheet};
 use crate::evaluation::picture_text::write_labelled;
-use crate::evaluation::png_charts::{self, Marks, Panel};
 use crate::files::write_atomically;
 use crate::image::contact_sheet;
 use crate::runs::preview_files::Preview;
@@ -59,6 +59,12 @@ impl Export {
         if self.draw(&png).with_context(|| format!("drawing '{}'", png.display()))? {
             written.push(png);
         }
+        if let Some((panels, n_columns)) = self.charts() {
+            let svg = path("svg");
+            chart_panels::write(&panels, n_columns, &svg)
+                .with_context(|| format!("drawing '{}'", svg.display()))?;
+            written.push(svg);
+        }
         if let Content::Inside(trace, _) = &self.content {
             let whole = path("film.png");
             film(trace, &whole).with_context(|| format!("drawing '{}'", whole.display()))?;
@@ -90,15 +96,23 @@ impl Export {
                 let sheet = contact_sheet::with_differences(seeds, network, machines, SEEDS_MAX);
                 write_labelled(sheet, &[], path)?;
             }
-            Content::Machine(_, percent) => png_charts::write(&[machine_panel(percent)], 1, path)?,
-            Content::Charts(ExportedCharts { charts, .. }) => {
-                if charts.is_empty() {
-                    return Ok(false);
-                }
-                png_charts::write(&panels(charts), 2, path)?;
-            }
+            Content::Machine(..) | Content::Charts(_) => match self.charts() {
+                Some((panels, n_columns)) => chart_panels::write(&panels, n_columns, path)?,
+                None => return Ok(false),
+            },
         }
         Ok(true)
+    }
+
+    /// The charts, and in how many columns they are drawn; `None` if the export is of something else or there is none.
+    fn charts(&self) -> Option<(Vec<Panel>, usize)> {
+        match &self.content {
+            Content::Machine(_, percent) => Some((vec![machine_panel(percent)], 1)),
+            Content::Charts(ExportedCharts { charts, .. }) => {
+                (!charts.is_empty()).then(|| (panels(charts), 2))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -106,7 +120,7 @@ impl Export {
 fn machine_panel(percent: &[[f64; 2]]) -> Panel {
     let series = |(colour, name): (usize, &str)| {
         let points = percent.iter().enumerate().map(|(i, both)| (i as f64, both[colour]));
-        png_charts::Series::new(name, colour, points.collect(), Marks::Curve)
+        chart_panels::Series::new(name, colour, points.collect(), Marks::Curve)
     };
     Panel {
         title: "the machine".to_owned(),
@@ -133,7 +147,7 @@ fn panel(chart: &ExportedChart, colours: &mut impl Iterator<Item = usize>) -> Pa
             drawn.extend_from_slice(piece);
             drawn.push((f64::NAN, f64::NAN));
         }
-        png_charts::Series::new(name, colour, drawn, Marks::Curve)
+        chart_panels::Series::new(name, colour, drawn, Marks::Curve)
     });
     let title = match &chart.run {
         Some(run) => format!("{}: {run}", quantity.name()),
@@ -201,7 +215,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(EXPORTS_DIR);
         let paths = export.write(&folder).unwrap();
-        assert_eq!(names(&paths), ["charts-loss-1.csv", "charts-loss-1.txt", "charts-loss-1.png"]);
+        let expected = ["csv", "txt", "png", "svg"].map(|ending| format!("charts-loss-1.{ending}"));
+        assert_eq!(names(&paths), expected);
+        assert!(fs::read_to_string(&paths[3]).unwrap().contains("training step"));
         let table = fs::read_to_string(&paths[0]).unwrap();
         let losses = table.lines().filter(|line| line.contains(",loss,"));
         assert_eq!(losses.count(), 5000, "nothing is thinned");

@@ -1,4 +1,4 @@
-//! The curves and dots of a chart that is drawn as a PNG file.
+//! The curves and dots of a chart.
 //!
 //! Colours are Okabe & Ito's, which people with any colour vision can tell apart. There are seven beside black and grey;
 //! the curves after the seventh repeat them with dashes and hollow dots, and those after the fourteenth with dotted lines
@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
+use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::picture_text::{Area, FIXED_FONT};
+use super::picture_text::FIXED_FONT;
 
 /// Number of black, for the network beside machines.
 pub const BLACK: usize = usize::MAX;
@@ -86,6 +87,12 @@ impl Series {
         Self::new(name, colour, points, Marks::Line)
     }
 
+    /// Whether a part of it lies above or below the range `y` and is not drawn.
+    pub fn is_cut(&self, y: &Range<f64>) -> bool {
+        let is_outside = |value: f64| !value.is_nan() && !(y.start..=y.end).contains(&value);
+        self.points.iter().any(|point| point.0.is_finite() && is_outside(point.1))
+    }
+
     /// The series with all values (y) mapped.
     pub fn map_values(&self, map: impl Fn(f64) -> f64) -> Self {
         Self {
@@ -106,9 +113,8 @@ pub enum Marks {
     Dots,
 }
 
-/// What is drawn into: both axes are linear.
-pub type Chart<'a, 'b> =
-    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// What is drawn into, as pixels or as SVG: both axes are linear.
+pub type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws a series, and its `letter` at a share of its points. What is above or below the chart's range of values, `y`, is
 /// left out.
@@ -116,12 +122,15 @@ pub type Chart<'a, 'b> =
 /// # Errors
 ///
 /// If drawing fails.
-pub fn draw_series(
-    chart: &mut Chart<'_, '_>,
+pub fn draw_series<B: DrawingBackend>(
+    chart: &mut Chart<'_, B>,
     series: &Series,
     y: &Range<f64>,
     letter: Option<(char, f64)>,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    B::ErrorType: 'static,
+{
     let (colour, pattern) = appearance(series.colour);
     let is_inside = |point: &&(f64, f64)| has_place(point) && (y.start..=y.end).contains(&point.1);
     let inside = || series.points.iter().filter(is_inside);
@@ -151,11 +160,14 @@ pub fn draw_series(
 }
 
 /// The band between the ends of a curve.
-fn draw_band(
-    chart: &mut Chart<'_, '_>,
+fn draw_band<B: DrawingBackend>(
+    chart: &mut Chart<'_, B>,
     series: &Series,
     y: &Range<f64>,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    B::ErrorType: 'static,
+{
     let colour = appearance(series.colour).0.mix(BAND);
     let ends: Vec<_> = series.points.iter().zip(&series.band).collect();
     let is_gap = |(point, band): &(&(f64, f64), &(f64, f64))| {
@@ -171,13 +183,16 @@ fn draw_band(
     Ok(())
 }
 
-fn draw_dots<'a>(
-    chart: &mut Chart<'_, '_>,
+fn draw_dots<'a, B: DrawingBackend>(
+    chart: &mut Chart<'_, B>,
     points: impl Iterator<Item = &'a (f64, f64)>,
     radius: i32,
     colour: RGBAColor,
     pattern: Pattern,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    B::ErrorType: 'static,
+{
     match pattern {
         Pattern::Solid => {
             chart.draw_series(points.map(|&at| Circle::new(at, radius, colour.filled())))?;
@@ -199,7 +214,14 @@ fn draw_dots<'a>(
 /// # Errors
 ///
 /// If drawing fails.
-pub fn draw_legend_mark(area: &Area<'_>, colour: usize, (x, y): (i32, i32)) -> anyhow::Result<()> {
+pub fn draw_legend_mark<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    colour: usize,
+    (x, y): (i32, i32),
+) -> anyhow::Result<()>
+where
+    B::ErrorType: 'static,
+{
     let (rgb, pattern) = appearance(colour);
     let Some((stroke, _)) = pattern.strokes() else {
         area.draw(&Circle::new((x, y), 5, rgb.filled()))?;
