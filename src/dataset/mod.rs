@@ -35,6 +35,7 @@ mod parquet_pages;
 pub mod parquet_images;
 pub mod image_folder;
 pub mod open_dataset;
+pub mod published_sets;
 pub mod batch_order;
 
 pub use batch_order::Batches;
