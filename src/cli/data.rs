@@ -43,7 +43,10 @@ pub enum DataCommand {
     },
     /// Write a data set to a .npz or .safetensors file, which is read with dataset.kind = 'arrays'.
     Export(ExportArgs),
-    /// Fetch a well-known data set (mnist, cifar10, ...; --list), and check it.
+    /// Fetch a well-known data set (mnist, cifar10, ...; --list), check it, and print the lines for lab.toml.
+    ///
+    /// A file is put in place only if its SHA-256 is the one that is pinned in this program. What was interrupted goes on
+    /// from where it stopped. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are followed, and SSL_CERT_FILE.
     Fetch(FetchArgs),
 }
 

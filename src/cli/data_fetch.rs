@@ -1,6 +1,7 @@
 //! `data fetch`: the files of a well-known data set, from the web, a mirror or a directory, checked by SHA-256.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use super::data_fetch_listing::{self, explain_by_hand};
 use super::data_fetch_progress::FileProgress;
 use super::exit_codes::STOPPED;
 use super::lab_and_runs_dir_options::LabPaths;
-use crate::dataset::published_sets::{self, PublishedFile, PublishedSet};
+use crate::dataset::published_sets::{self, PublishedFile, PublishedSet, PublishedSets};
 use crate::download::proxy_settings::ProxySettings;
 use crate::download::{
     DownloadError, Existing, FailureKind, Found, Outcome, Source, TransferSettings, WantedFile,
@@ -24,10 +25,6 @@ use crate::files::make_folder;
 use crate::runs::catch_signals::{self, Signals, Terminal};
 use crate::{console, errorln};
 
-/// Fetches data, checks them, and prints the lines for lab.toml.
-///
-/// A file is put in place only if its SHA-256 is the one that is pinned in this program. What was interrupted goes on from
-/// where it stopped. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are followed, and SSL_CERT_FILE.
 #[derive(Clone, Debug, Args)]
 pub struct FetchArgs {
     /// A data set; --list shows them.
@@ -42,6 +39,9 @@ pub struct FetchArgs {
     /// List the data sets, or with NAME its files with their URLs and checksums; nothing is fetched.
     #[arg(long)]
     pub list: bool,
+    /// A list of data sets instead of the built-in one, in the same form (src/dataset/published_sets.toml).
+    #[arg(long, value_name = "FILE")]
+    pub sets: Option<PathBuf>,
     /// Replace other files of the same names.
     #[arg(long)]
     pub force: bool,
@@ -65,7 +65,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// If the name is not in the list, if the directory cannot be made, if signals cannot be caught, or if a file cannot be
 /// fetched.
 pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
-    let sets = published_sets::all();
+    let own = args.sets.as_deref().map(own_list).transpose()?;
+    let sets = own.as_ref().unwrap_or(published_sets::all());
     let set = args.name.as_deref().map(|name| data_fetch_listing::find(sets, name)).transpose()?;
     let Some(set) = set.filter(|_| !args.list) else {
         match set {
@@ -107,8 +108,15 @@ pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
             }
             Ok(Outcome::WasThere | Outcome::Fetched) => {}
             Err(error) => {
-                if is_offline(&error) && args.from.is_none() {
-                    explain_by_hand(set, &missing(set, &folder), &folder, &settings.proxies);
+                match &error {
+                    _ if is_offline(&error) && args.from.is_none() => {
+                        explain_by_hand(set, &missing(set, &folder), &folder, &settings.proxies);
+                    }
+                    DownloadError::NoSource { .. } => errorln!(
+                        "--from takes a mirror or a directory; 'mosaic data fetch {} --list' shows URLs and checksums",
+                        set.name
+                    ),
+                    _ => {}
                 }
                 let place = folder.display();
                 return Err(error).with_context(|| {
@@ -119,6 +127,13 @@ pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
     }
     print_use(paths, set, &folder, &root)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads `--sets`.
+fn own_list(path: &Path) -> Result<PublishedSets> {
+    let reading = || format!("reading the list of data sets '{}'", path.display());
+    let text = fs::read_to_string(path).with_context(reading)?;
+    published_sets::parse(&text).with_context(reading)
 }
 
 /// Fetches one file, and says what became of it.

@@ -171,7 +171,9 @@ fn failure(
         None => format!("'{}'", url.host()),
     };
     match error {
-        Error::HostNotFound => Failure::unreachable(format!("{peer} is not a known host")),
+        Error::HostNotFound => Failure::unreachable(format!(
+            "the address of {peer} is not found (no such host, or no name server that answers)"
+        )),
         Error::Timeout(Timeout::Resolve) => Failure::unreachable(format!(
             "no answer within {} s to where {peer} is",
             settings.connect.as_secs_f64()

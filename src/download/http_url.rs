@@ -106,7 +106,8 @@ mod tests {
     fn only_absolute_urls_of_the_web_are_accepted_and_passwords_are_not_shown() {
         for (text, problem) in [
             ("ftp://host/a", "'ftp' is not supported"),
-            ("host/a", "does not start with"),
+            ("host/a", "not a URL"),
+            ("/a", "does not start with"),
             ("http:///a", ""),
             ("http://host/a b", "write spaces"),
             ("", ""),

@@ -5,16 +5,16 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::partial_record::PartialRecord;
+use super::partial_record::{self, PartialRecord};
 use super::source::Source;
-use crate::files::read_or_map_file::special_kind;
+use crate::files::read_or_map_file::{open_regular, special_kind};
 use crate::files::{if_there, sha256_of_reader, write_atomically};
 
 /// A partial file, locked until it is dropped.
@@ -142,7 +142,10 @@ impl PartialFile {
 
     /// The entity tag of the bytes so far, if they came from this source.
     pub fn etag_of(&self, source: &Source) -> Option<String> {
-        let record = PartialRecord::parse(&fs::read(self.record_path()).ok()?)?;
+        let mut bytes = Vec::new();
+        let file = open_regular(&self.record_path()).ok()?;
+        file.take(partial_record::LENGTH_MAX as u64).read_to_end(&mut bytes).ok()?;
+        let record = PartialRecord::parse(&bytes)?;
         record.etag_of(source).map(str::to_owned)
     }
 

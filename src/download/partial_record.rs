@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::source::Source;
 
 /// Longest record that is read, in bytes.
-const LENGTH_MAX: usize = 1 << 14;
+pub const LENGTH_MAX: usize = 1 << 14;
 
 /// Where bytes came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
