@@ -10,8 +10,19 @@ use crate::dataset::published_sets::PublishedSet;
 /// Its settings suit small real images: zero padding, and machines that scale to thousands of them.
 const BASE: &str = "fashion-attention";
 
+/// The same without it.
+const WITHOUT_BASE: &str = "\
+network.padding = \"zeros\"
+network.kernels = [3, 3, 3]
+training.batch = 32
+training.steps = 4000
+theory.machines = [\"ideal\", \"wiener\", \"ls\", \"bbels\", \"attention-trajectory\"]
+preview.seeds = 2
+compare.seeds = 20
+calibrate.seeds = 4";
+
 /// An experiment on a set in `folder`, in TOML. `root` is the directory of the lab file, from which relative paths start.
-/// Without a lab that can be read, the experiment has no base.
+/// Without a lab file that has it, the experiment has no base.
 pub fn lab_lines(set: &PublishedSet, folder: &Path, root: &Path, lab: Option<&Lab>) -> String {
     let file = |name: &str| toml_text(&relative(&folder.join(name), root).to_string_lossy());
     let mut lines = vec![
@@ -25,11 +36,9 @@ pub fn lab_lines(set: &PublishedSet, folder: &Path, root: &Path, lab: Option<&La
         ),
         format!("[experiment.{}]", free_name(set, lab)),
     ];
-    let has_base = lab.is_some_and(|lab| lab.experiment(BASE).is_ok());
-    lines.push(match has_base {
-        true => format!("base = \"{BASE}\""),
-        false => "network.padding = \"zeros\"\ntheory.machines = [\"ideal\", \"wiener\", \"ls\", \"bbels\"]".to_owned(),
-    });
+    // The built-in file is not there when these lines become the first ones of a new one.
+    let has_base = lab.is_some_and(|lab| lab.path.is_some() && lab.experiment(BASE).is_ok());
+    lines.push(if has_base { format!("base = \"{BASE}\"") } else { WITHOUT_BASE.to_owned() });
     lines.push(format!("description = {}", toml_text(&set.about)));
     lines.push(format!("dataset.kind = \"{}\"", set.kind));
     lines.push(format!("dataset.path = {}", file(&set.path)));
@@ -87,7 +96,8 @@ mod tests {
     #[test]
     fn the_lines_of_every_set_are_an_experiment_with_and_without_a_base() {
         for base in [BUILT_IN, ""] {
-            let lab = read(base);
+            let mut lab = read(base);
+            lab.path = Some("/lab/lab.toml".into());
             for set in &published_sets::all().sets {
                 let folder = Path::new("/lab").join(published_sets::folder_of(set));
                 let lines = lab_lines(set, &folder, Path::new("/lab"), Some(&lab));
@@ -98,6 +108,7 @@ mod tests {
                 let path = experiment.path(experiment.dataset.path.as_ref().unwrap());
                 assert_eq!(path, folder.join(&set.path));
                 assert!(lines.contains("dataset.path = \"datasets/"), "{lines}");
+                assert_eq!(lines.contains("base ="), !base.is_empty(), "{lines}");
                 assert!(users(&folder, Some(&both)).contains(&&*experiment.name));
             }
         }

@@ -1,5 +1,9 @@
 //! Files through proxies, and past them.
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+
 use mosaic_lab::download::proxy_settings::ProxySettings;
 
 use crate::server::{Server, file, proxy, whole};
@@ -51,13 +55,15 @@ fn https_asks_for_a_tunnel_and_what_the_proxy_says_is_passed_on() {
     assert!(error.contains("403 (Forbidden)"), "{error}");
 
     // Through a tunnel that works: the server at its end does not speak TLS.
-    let server = Server::start(|_, stream| whole(stream, "200 OK", &[], b"plain"));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.accept().unwrap().0.write_all(b"this is not TLS\r\n"));
     let tunnel = proxy();
     let address = format!("http://127.0.0.1:{}", tunnel.port);
     place.settings.proxies = through(&[("https_proxy", address)]);
-    let error = place.refused(&[&server.url("/a").replace("http:", "https:")]);
+    let error = place.refused(&[&format!("https://127.0.0.1:{port}/a")]);
     assert!(error.contains("no trusted connection"), "{error}");
-    assert_eq!(tunnel.requests()[0].line, format!("CONNECT 127.0.0.1:{} HTTP/1.1", server.port));
+    assert_eq!(tunnel.requests()[0].line, format!("CONNECT 127.0.0.1:{port} HTTP/1.1"));
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn a_proxy_that_is_not_there_is_named() {
         let server = Server::start(|_, _| {});
         server.port
     };
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    thread::sleep(std::time::Duration::from_millis(50));
     let mut place = Place::new(&content(10));
     let address = format!("http://me:secret@127.0.0.1:{free_port}");
     place.settings.proxies = through(&[("ALL_PROXY", address)]);

@@ -112,7 +112,7 @@ pub fn file(request: &Request, stream: &mut TcpStream, content: &[u8], n_sent: u
         0 => head(stream, &["HTTP/1.1 200 OK", &length, "ETag: \"one\""]),
         _ => head(stream, &["HTTP/1.1 206 Partial Content", &length, &range, "ETag: \"one\""]),
     }
-    let end = (from + n_sent).min(total);
+    let end = from.saturating_add(n_sent).min(total);
     body(stream, &content[from..end]);
 }
 
