@@ -77,6 +77,8 @@ pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
     };
     let root = lab_root(paths);
     let folder = args.to.clone().unwrap_or_else(|| root.join(published_sets::folder_of(set)));
+    let folder = std::path::absolute(&folder)
+        .with_context(|| format!("finding the directory '{}'", folder.display()))?;
     if folder.to_str().is_none() {
         bail!(
             "'{}' is not UTF-8, so that lab.toml could not name it; choose another --to",

@@ -62,7 +62,7 @@ impl FileProgress {
                 n_failed + 1
             )),
             Event::GivenUp { source, failure } => {
-                self.say(&format!("{name}: {source}: {}", failure.words));
+                self.say(&format!("{name}: {source}: {}; asking the next source", failure.words));
             }
             Event::Dropped { n_bytes } => self.say(&format!(
                 "{name}: the {n_bytes} bytes of an interrupted transfer are not those of the file; starting anew"

@@ -20,7 +20,7 @@ pub enum Event<'a> {
         n_failed: u32,
         n_tries: u32,
     },
-    /// A source failed and will not be asked again.
+    /// A source failed, and the next one is asked.
     GivenUp { source: &'a Source, failure: &'a Failure },
     /// The bytes of an interrupted transfer are not those of the file, and were dropped.
     Dropped { n_bytes: u64 },

@@ -69,7 +69,7 @@ pub fn fetch(
         return Err(error);
     }
     let mut failures = Vec::new();
-    for source in sources {
+    for (i, source) in sources.iter().enumerate() {
         match try_source(source, wanted, &mut part, settings, stop, report)? {
             Tried::Right => {
                 part.place(&wanted.path)
@@ -82,7 +82,10 @@ pub fn fetch(
                 return Ok(Outcome::Stopped { n_bytes });
             }
             Tried::Failed(failure) => {
-                report(Event::GivenUp { source, failure: &failure });
+                // The error tells of the last one.
+                if i + 1 < sources.len() {
+                    report(Event::GivenUp { source, failure: &failure });
+                }
                 failures.push((source.clone(), failure));
             }
         }

@@ -135,7 +135,7 @@ fn offline_it_says_which_files_are_needed_and_where() {
     let words = err(&output);
     let sum = sha256(&digits("images"));
     for expected in
-        ["seems to be offline", "HTTPS_PROXY", "'here'", &sum, "invalid/x/labels-idx1-ubyte.gz"]
+        ["seems to be offline", "HTTPS_PROXY", "/here'", &sum, "invalid/x/labels-idx1-ubyte.gz"]
     {
         assert!(words.contains(expected), "'{expected}' is missing: {words}");
     }

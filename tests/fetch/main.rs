@@ -39,7 +39,7 @@ impl Place {
         let wanted = WantedFile { path, length: content.len() as u64, sha256: sha256(content) };
         let settings = TransferSettings {
             connect: Duration::from_secs(5),
-            stall: Duration::from_millis(400),
+            stall: Duration::from_secs(1),
             n_tries: 3,
             progress_bytes: 1 << 10,
             first_pause: Duration::from_millis(20),

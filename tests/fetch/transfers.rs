@@ -44,7 +44,7 @@ fn what_breaks_off_or_stalls_goes_on_where_it_stopped_with_the_entity_tag() {
         let from: Vec<usize> = requests.iter().map(|request| request.from()).collect();
         assert_eq!(from, [0, 40_000, 80_000]);
         assert_eq!(requests[1].header("if-range"), Some("\"one\""));
-        let words = if stalls { "nothing came for 0.4 s" } else { "connection broke" };
+        let words = if stalls { "nothing came for 1 s" } else { "connection broke" };
         assert!(place.told[1].contains(words), "{:?}", place.told);
     }
 }
@@ -271,7 +271,7 @@ fn a_slow_drip_is_no_stall() {
         head(stream, &["HTTP/1.1 200 OK", "Content-Length: 12"]);
         for byte in &served {
             body(stream, &[*byte]);
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(200));
         }
     });
     let mut place = Place::new(&bytes);
@@ -287,7 +287,7 @@ fn a_server_that_never_answers_stalls_too() {
     let server = Server::start(|_, _| silence());
     let mut place = Place::new(&bytes);
     let error = place.refused(&[&server.url("/a")]);
-    assert!(error.contains("nothing came for 0.4 s"), "{error}");
+    assert!(error.contains("nothing came for 1 s"), "{error}");
     assert_eq!(server.requests().len(), 3);
     assert!(place.names().is_empty());
 }
@@ -334,7 +334,7 @@ fn stopping_keeps_what_is_there_and_the_next_call_goes_on() {
     let outcome = place.fetch_until(&[&server.url("/a")], &stop).unwrap();
     let waited = watching.join().unwrap().elapsed();
     assert_eq!(outcome, Outcome::Stopped { n_bytes: 60_000 });
-    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
     assert_eq!(place.names(), ["file.gz.part", "file.gz.part.json"]);
     place.fetched(&[&server.url("/a")], &bytes);
     assert_eq!(server.requests()[1].from(), 60_000);
