@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Of the network it knows HTTP and HTTPS, with the proxies of the environment ([`proxy_settings`]) and the system's
-//! certificates ([`certificates`]). There is no limit on the duration of a transfer, only on silence. It knows no data
+//! certificates. There is no limit on the duration of a transfer, only on silence. It knows no data
 //! sets and prints nothing: progress goes to a callback as [`Event`]s.
 
 mod failure;

@@ -27,13 +27,13 @@ pub struct Place {
 }
 
 /// Bytes without a pattern that a mistaken offset would repeat.
-pub fn content(n: usize) -> Vec<u8> {
+fn content(n: usize) -> Vec<u8> {
     (0..n as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
 impl Place {
     /// For this content, with short limits and without the proxies of the environment.
-    pub fn new(content: &[u8]) -> Self {
+    fn new(content: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.gz");
         let wanted = WantedFile { path, length: content.len() as u64, sha256: sha256(content) };
@@ -49,11 +49,11 @@ impl Place {
         Self { folder, wanted, settings, existing: Existing::Keep, told: Vec::new() }
     }
 
-    pub fn fetch(&mut self, sources: &[&str]) -> Result<Outcome, DownloadError> {
+    fn fetch(&mut self, sources: &[&str]) -> Result<Outcome, DownloadError> {
         self.fetch_until(sources, &AtomicBool::new(false))
     }
 
-    pub fn fetch_until(
+    fn fetch_until(
         &mut self,
         sources: &[&str],
         stop: &AtomicBool,
@@ -73,25 +73,25 @@ impl Place {
     }
 
     /// Fetches; the file must then be there, and nothing else.
-    pub fn fetched(&mut self, sources: &[&str], content: &[u8]) {
+    fn fetched(&mut self, sources: &[&str], content: &[u8]) {
         assert_eq!(self.fetch(sources).unwrap(), Outcome::Fetched, "{:?}", self.told);
         assert_eq!(std::fs::read(&self.wanted.path).unwrap(), content);
         assert_eq!(self.names(), ["file.gz"]);
     }
 
     /// Fetches in vain; neither the file nor, unless it is to be resumed, anything else must be there.
-    pub fn refused(&mut self, sources: &[&str]) -> String {
+    fn refused(&mut self, sources: &[&str]) -> String {
         let error = self.fetch(sources).unwrap_err().to_string();
         assert!(!self.wanted.path.exists(), "{error}");
         error
     }
 
-    pub fn part(&self) -> PathBuf {
+    fn part(&self) -> PathBuf {
         self.folder.path().join("file.gz.part")
     }
 
     /// The names in the folder, in order.
-    pub fn names(&self) -> Vec<String> {
+    fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
