@@ -53,11 +53,8 @@ impl Experiment {
 
     /// Advice where to get the file at `path`, which does not exist.
     fn how_to_get(&self, path: &Path, kind: DatasetKind) -> String {
-        let Some(set) = published_sets::all().of_path(&path.to_string_lossy(), &kind.to_string())
-        else {
-            return "; paths start at the directory of the lab file, and 'mosaic data fetch --list' shows data sets that \
-                can be fetched"
-                .to_owned();
+        let Some(set) = published_sets::all().of_path(path, &kind.to_string()) else {
+            return "; paths start at the directory of the lab file".to_owned();
         };
         let fetch = format!("mosaic data fetch {}", set.name);
         let (folder, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));

@@ -125,14 +125,18 @@ impl PublishedSets {
         self.not_offered.iter().find(|set| key_of(&set.name) == key_of(name))
     }
 
-    /// The set that a path most likely belongs to: one that has a file of that name or is read from a directory, and
-    /// whose own name is part of the path.
-    pub fn of_path(&self, path: &str, kind: &str) -> Option<&PublishedSet> {
-        let key = key_of(path);
-        let named =
-            self.sets.iter().filter(|set| set.kind == kind && key.contains(&key_of(&set.name)));
+    /// The set that a path most likely belongs to: of this kind, with its name among the last three parts of the path.
+    pub fn of_path(&self, path: &Path, kind: &str) -> Option<&PublishedSet> {
+        let parts: Vec<_> = path.iter().collect();
+        let last: PathBuf = parts[parts.len().saturating_sub(3)..].iter().collect();
+        let key = key_of(&last.to_string_lossy());
+        let is_named = |set: &&PublishedSet| key.contains(&key_of(&set.name));
         // 'mnist' is part of 'fashion-mnist', and 'cifar10' of 'cifar100'.
-        named.max_by_key(|set| set.name.len())
+        self.sets
+            .iter()
+            .filter(|set| set.kind == kind)
+            .filter(is_named)
+            .max_by_key(|set| set.name.len())
     }
 }
 
@@ -216,13 +220,14 @@ mod tests {
 
     #[test]
     fn a_path_belongs_to_the_set_that_it_names() {
-        let of = |path, kind| all().of_path(path, kind).map(|set| &set.name[..]);
+        let of = |path, kind| all().of_path(Path::new(path), kind).map(|set| &set.name[..]);
         assert_eq!(of("datasets/fashion-mnist/train.gz", "idx"), Some("fashion-mnist"));
         assert_eq!(of("MNIST/raw/train.gz", "idx"), Some("mnist"));
         assert_eq!(of("data/cifar-10-batches-bin", "cifar"), Some("cifar10"));
         assert_eq!(of("data/cifar-100-binary", "cifar"), Some("cifar100"));
         assert_eq!(of("data/mnist", "folder"), None);
         assert_eq!(of("photos/train.gz", "idx"), None);
+        assert_eq!(of("/mnist/of/my/own/train.gz", "idx"), None);
     }
 
     #[test]
