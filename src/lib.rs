@@ -10,6 +10,7 @@
 //! | [`allocator`] | the program's memory allocator, with a report when memory is exhausted |
 //! | [`files`] | atomic replacement of files, outputs at paths chosen by the user, kinds of files |
 //! | [`console`] | safe text output to terminals; detection of a terminal's limitations |
+//! | [`download`] | files of known length and SHA-256, from the network or a copy: resumed, checked, put in place |
 //! | [`simd`] | SIMD vectors of the host, and the matrix product of networks and attention |
 //! | [`image`] | image batches: shape, pixel range, channel order |
 //! | [`random`] | seeded randomness, one named stream per purpose |
@@ -72,6 +73,7 @@
 pub mod allocator;
 pub mod files;
 pub mod console;
+pub mod download;
 pub mod simd;
 pub mod image;
 pub mod random;

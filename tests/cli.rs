@@ -436,10 +436,11 @@ fn samples_of_other_settings_are_refused_and_labels_restrict() {
 #[test]
 fn colour_images_of_cifar_with_their_classes_are_trained_on_and_compared() {
     let lab = Lab::new();
-    let settings = ["dataset.size=8", "dataset.n=0", "network.conditional=true"];
+    let path = "dataset.path=cifar-10-batches-bin";
+    let settings = [path, "dataset.size=8", "dataset.n=0", "network.conditional=true"];
     let missing = lab.run("cifar-attention", &settings, &["--json"]);
-    assert!(stderr(&missing).contains("cifar-10-binary.tar.gz"), "{}", stderr(&missing));
-    let folder = lab.place.path().join("datasets/cifar-10-batches-bin");
+    assert!(stderr(&missing).contains("mosaic data fetch cifar10"), "{}", stderr(&missing));
+    let folder = lab.place.path().join("cifar-10-batches-bin");
     std::fs::create_dir_all(&folder).unwrap();
     let record = |i: usize| (0..3073).map(move |v| if v == 0 { i % 10 } else { i * v % 251 } as u8);
     std::fs::write(folder.join("data_batch_1.bin"), (0..24).flat_map(record).collect::<Vec<_>>())
@@ -449,7 +450,7 @@ fn colour_images_of_cifar_with_their_classes_are_trained_on_and_compared() {
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(report["final_loss"].as_f64().unwrap() > 0.0);
     assert!(report["agreement"]["bbels"]["r"].is_number());
-    let shown = lab.mosaic(&["data", "show", "cifar-attention"]);
+    let shown = lab.mosaic(&["data", "show", "cifar-attention", "--set", path]);
     assert!(stdout(&shown).contains("24 images of 3x32x32"), "{}", stdout(&shown));
 }
 

@@ -74,7 +74,7 @@ pub enum Subcommands {
     Show(show::ShowArgs),
     /// Show the report of a finished run, or write the reports of runs as one HTML file.
     Report(report::ReportArgs),
-    /// List data sets, or show one.
+    /// List, show, export or fetch data sets.
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Write the built-in lab file to ./lab.toml for editing.

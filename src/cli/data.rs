@@ -1,15 +1,17 @@
-//! `data ls`, `data show` and `data export`: the training images of experiments, and of paths.
+//! `data ls`, `data show`, `data export` and `data fetch`: the training images of experiments, and of paths.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use super::data_export::{self, ExportArgs};
+use super::data_fetch::{self, FetchArgs};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::stream_for_messages::words_beside;
 use crate::analysis::creativity_judge::Judge;
@@ -41,18 +43,23 @@ pub enum DataCommand {
     },
     /// Write a data set to a .npz or .safetensors file, which is read with dataset.kind = 'arrays'.
     Export(ExportArgs),
+    /// Fetch a well-known data set (mnist, cifar10, ...; --list), check it, and print the lines for lab.toml.
+    ///
+    /// A file is put in place only if its SHA-256 is the one that is pinned in this program. What was interrupted goes on
+    /// from where it stopped. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are followed, and SSL_CERT_FILE.
+    Fetch(FetchArgs),
 }
 
-/// Lists the data sets of the experiments, or describes one.
+/// Lists the data sets of the experiments, describes or exports one, or fetches one.
 ///
 /// # Errors
 ///
 /// If the lab file or the data set is unusable, if a setting is invalid, if the picture's name is unsuitable,
-/// or if an output cannot be written.
-pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
-    let mut stdout = console::stdout();
+/// if an output cannot be written, or if a data set cannot be fetched.
+pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<ExitCode> {
     match command {
         DataCommand::Ls => {
+            let mut stdout = console::stdout();
             let lab = paths.lab()?;
             let width = lab.experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
             for experiment in &lab.experiments {
@@ -88,10 +95,11 @@ pub fn run(paths: &LabPaths, command: &DataCommand) -> Result<()> {
                 dataset.shape(),
                 args.out.display()
             );
-            writeln!(stdout, "{}", console::line(&words))?;
+            writeln!(console::stdout(), "{}", console::line(&words))?;
         }
+        DataCommand::Fetch(args) => return data_fetch::run(paths, args),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Describes a data set, and draws its first images.

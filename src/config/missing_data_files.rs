@@ -6,13 +6,7 @@ use std::{fs, io};
 use super::enum_settings::DatasetKind;
 use super::error::ConfigError;
 use super::experiment_settings::Experiment;
-
-/// Where to download Fashion-MNIST.
-const FASHION_ADVICE: &str = "; Fashion-MNIST is free: download train-images-idx3-ubyte.gz from \
-    https://github.com/zalandoresearch/fashion-mnist (data/fashion) into that directory";
-/// Where to download CIFAR-10.
-const CIFAR_ADVICE: &str = "; download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it \
-    in the directory above, or name the archive itself";
+use crate::dataset::published_sets;
 
 impl Experiment {
     /// Refuses data sets whose files are missing, giving the line that names them.
@@ -42,16 +36,9 @@ impl Experiment {
                 let name = self.name.to_string();
                 return Err(ConfigError::NotUtf8 { place, name, key, found: path });
             };
-            let advice = if let Some(advice) = of_kind {
-                advice
-            } else if text.to_string_lossy().contains("fashion-mnist") {
-                FASHION_ADVICE
-            } else if self.dataset.kind == DatasetKind::Cifar
-                && text.to_string_lossy().contains("cifar-10")
-            {
-                CIFAR_ADVICE
-            } else {
-                "; paths start at the directory of the lab file"
+            let advice = match of_kind {
+                Some(advice) => advice.to_owned(),
+                None => self.how_to_get(&path, self.dataset.kind),
             };
             return Err(ConfigError::MissingDataset {
                 place,
@@ -62,6 +49,26 @@ impl Experiment {
             });
         }
         Ok(())
+    }
+
+    /// Advice where to get the file at `path`, which does not exist.
+    fn how_to_get(&self, path: &Path, kind: DatasetKind) -> String {
+        let Some(set) = published_sets::all().of_path(path, &kind.to_string()) else {
+            return "; paths start at the directory of the lab file".to_owned();
+        };
+        let fetch = format!("mosaic data fetch {}", set.name);
+        let (folder, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+        let is_one = set.files.iter().any(|file| Some(&*file.name) == name);
+        match folder {
+            // Where the command puts it if it is not told.
+            Some(folder) if is_one && folder == self.path(&published_sets::folder_of(set)) => {
+                format!("; fetch it with '{fetch}'")
+            }
+            Some(folder) if is_one => {
+                format!("; fetch it with: {fetch} --to '{}'", folder.display())
+            }
+            _ => format!("; '{fetch}' fetches '{}': name that in dataset.path", set.path),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub mod parquet_images;
 pub mod image_folder;
 pub mod half;
 pub mod open_dataset;
+pub mod published_sets;
 pub mod batch_order;
 
 pub use batch_order::Batches;

@@ -24,4 +24,4 @@ pub use missing_file::if_there;
 pub use output_path::{
     check_output, is_same_output, is_stderr, is_stdout, is_stream, make_folder, write_output,
 };
-pub use sha256::sha256;
+pub use sha256::{sha256, sha256_of_reader};

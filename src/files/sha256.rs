@@ -1,27 +1,88 @@
-//! SHA-256 (FIPS 180-4), to say which file something came from.
+//! SHA-256 (FIPS 180-4), to say which file something came from, and whether a file is the one that was wanted.
+
+use std::io::{self, Read};
 
 /// The checksum in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    let mut state = [
-        0x6a09_e667_u32,
-        0xbb67_ae85,
-        0x3c6e_f372,
-        0xa54f_f53a,
-        0x510e_527f,
-        0x9b05_688c,
-        0x1f83_d9ab,
-        0x5be0_cd19,
-    ];
-    let constants = constants();
-    let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().for_each(|block| mix(&mut state, block, &constants));
-    // The end: a one bit, zeros, and the number of bits in 8 bytes.
-    let mut end = rest.to_vec();
-    end.push(0x80);
-    end.resize(if end.len() > 56 { 120 } else { 56 }, 0);
-    end.extend((8 * bytes.len() as u64).to_be_bytes());
-    end.as_chunks::<64>().0.iter().for_each(|block| mix(&mut state, block, &constants));
-    state.iter().map(|word| format!("{word:08x}")).collect()
+    let mut sum = Sha256::new();
+    sum.update(bytes);
+    sum.finish()
+}
+
+/// Number of bytes read and its checksum, to the end of `reader`.
+///
+/// # Errors
+///
+/// Those of reading.
+pub fn sha256_of_reader(reader: &mut impl Read) -> io::Result<(u64, String)> {
+    let (mut sum, mut n_bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok((n_bytes, sum.finish())),
+            Ok(n) => {
+                sum.update(&buffer[..n]);
+                n_bytes += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A checksum of bytes that come in pieces.
+struct Sha256 {
+    state: [u32; 8],
+    constants: [u32; 64],
+    /// The bytes after the last whole block; fewer than 64.
+    rest: Vec<u8>,
+    n_bytes: u64,
+}
+
+impl Sha256 {
+    fn new() -> Self {
+        let state = [
+            0x6a09_e667_u32,
+            0xbb67_ae85,
+            0x3c6e_f372,
+            0xa54f_f53a,
+            0x510e_527f,
+            0x9b05_688c,
+            0x1f83_d9ab,
+            0x5be0_cd19,
+        ];
+        Self { state, constants: constants(), rest: Vec::new(), n_bytes: 0 }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        self.n_bytes += bytes.len() as u64;
+        if !self.rest.is_empty() {
+            let (first, others) = bytes.split_at(bytes.len().min(64 - self.rest.len()));
+            self.rest.extend(first);
+            bytes = others;
+        }
+        self.mix_blocks_of_rest();
+        if self.rest.is_empty() {
+            let (blocks, rest) = bytes.as_chunks::<64>();
+            blocks.iter().for_each(|block| mix(&mut self.state, block, &self.constants));
+            self.rest.extend(rest);
+        }
+    }
+
+    fn finish(mut self) -> String {
+        // The end: a one bit, zeros, and the number of bits in 8 bytes.
+        self.rest.push(0x80);
+        self.rest.resize(if self.rest.len() > 56 { 120 } else { 56 }, 0);
+        self.rest.extend((8 * self.n_bytes).to_be_bytes());
+        self.mix_blocks_of_rest();
+        self.state.iter().map(|word| format!("{word:08x}")).collect()
+    }
+
+    fn mix_blocks_of_rest(&mut self) {
+        let (blocks, rest) = self.rest.as_chunks::<64>();
+        blocks.iter().for_each(|block| mix(&mut self.state, block, &self.constants));
+        self.rest = rest.to_vec();
+    }
 }
 
 /// Section 6.2.2, with the names of that section.
@@ -86,5 +147,16 @@ mod tests {
         ] {
             assert_eq!(sha256(text.as_bytes()), expected, "{} bytes", text.len());
         }
+    }
+
+    #[test]
+    fn pieces_of_any_length_give_the_checksum_of_the_whole() {
+        let whole: Vec<u8> = (0..1000_u32).map(|i| (i * i % 251) as u8).collect();
+        for piece in [1, 3, 55, 63, 64, 65, 127, 128, 999, 1000] {
+            let mut sum = Sha256::new();
+            whole.chunks(piece).for_each(|bytes| sum.update(bytes));
+            assert_eq!(sum.finish(), sha256(&whole), "pieces of {piece}");
+        }
+        assert_eq!(sha256_of_reader(&mut &whole[..]).unwrap(), (1000, sha256(&whole)));
     }
 }

@@ -12,8 +12,10 @@ use mosaic_lab::dataset::array_images::ArraySource;
 use mosaic_lab::dataset::fit_to_square::Fit;
 use mosaic_lab::dataset::image_folder::Folder;
 use mosaic_lab::dataset::parquet_images::TableSource;
+use mosaic_lab::dataset::published_sets;
 use mosaic_lab::dataset::{self, DatasetSource, Selection};
 use mosaic_lab::diffusion::Schedule;
+use mosaic_lab::download::partial_record::PartialRecord;
 use mosaic_lab::evaluation::calibration::Calibration;
 use mosaic_lab::evaluation::inspect::Trace;
 use mosaic_lab::hardware::device_request::DeviceRequest;
@@ -101,6 +103,7 @@ pub fn all(place: &Path) -> Vec<Reader> {
     all.extend(arrays(place));
     all.extend(denoisers(place));
     all.extend(records(place));
+    all.extend(fetching());
     all.extend(made(place));
     all.extend(crate::weights::all(place));
     all
@@ -193,6 +196,21 @@ fn arrays(place: &Path) -> Vec<Reader> {
         reader("npz", formats::npzs(), false, keep, array(at(place, "a.npz"))),
         tensor_reader("arrays in safetensors", tensors, array(at(place, "a.safetensors"))),
         reader("parquet", formats::tables(), false, keep, table(at(place, "a.parquet"))),
+    ]
+}
+
+/// The list of data sets that can be fetched, and the record beside a partial file.
+fn fetching() -> Vec<Reader> {
+    let list = include_bytes!("../../src/dataset/published_sets.toml").to_vec();
+    let record = br#"{"source":"https://host/a.gz","etag":"\"5e-3\""}"#.to_vec();
+    vec![
+        reader("list of data sets", vec![list], true, keep, |input| {
+            let parsed = std::str::from_utf8(input).map(published_sets::parse);
+            parsed.is_ok_and(|list| list.is_ok())
+        }),
+        reader("record of a partial file", vec![record], true, keep, |input| {
+            PartialRecord::parse(input).is_some()
+        }),
     ]
 }
 

@@ -412,6 +412,7 @@ fn trace() -> Trace {
         weights: (0..t * p * N_LEADING)
             .map(|i| [0.6, 0.3, 0.1, 0.0][(i % N_LEADING).min(3)])
             .collect(),
+        symmetries: Vec::new(),
     };
     let machine = Actor { posterior: Some(inside), ..actor("attention-pooled") };
     Trace {

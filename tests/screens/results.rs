@@ -49,6 +49,7 @@ fn a_finished_run_shows_its_report_and_the_samples_that_it_is_about() {
         folder: "checkpoints/a/report".into(),
         files: vec!["report.json".into(), "report.md".into(), "samples.png".into()],
         text: "# The report\n\n## Agreement\n\n| machine | r | r^2 |\n| --- | --- | --- |\n| els | 0.61 | 0.37 |\n\nA *note* on `els`.\n".into(),
+        verdict: "The network is **converged**. `attention-trajectory` predicts its samples best.".into(),
         step: 6000,
         n_seeds: 100,
         convergence: Some(("els".into(), "converged".into())),

@@ -7,10 +7,11 @@ mod imports;
 use imports::Module;
 
 /// Modules of the crate in reading order; each may import only those before it (`src/lib.rs`).
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "allocator",
     "files",
     "console",
+    "download",
     "simd",
     "image",
     "random",

@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use super::controls_section;
 use super::interventions_section;
+use super::json;
 use super::machine_settings_caption;
 use super::over_training_section;
 use super::report_figures::{Report, ReportContext, SHEET_ROWS};
+use super::verdict_in_words::{QUOTE, verdict};
 use crate::analysis::excess_over_floor::{Bound, MeanSquaredError};
 use crate::analysis::glossary::words_in;
 use crate::config::{Experiment, NamedMachine, noise_seed_purposes::NoiseSeeds};
@@ -22,6 +24,7 @@ use crate::theory::machine_spec::AttentionSource;
 pub fn page(report: &Report<'_>) -> String {
     let (context, comparison) = (report.context, report.comparison);
     let mut text = heading(report);
+    text += &format!("{QUOTE}{}\n\n", verdict(&json::to_json(report)));
     text += &context.floors.map_or_else(String::new, floors_table);
     text += &agreement_table(report);
     text += &report.paper_units.section();

@@ -20,6 +20,7 @@ pub mod markdown;
 mod charts;
 pub mod report_samples;
 pub mod report_files;
+pub mod verdict_in_words;
 pub mod written_report;
 
 pub use report_figures::{NetworkMeasurements, Report, ReportContext};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::report_samples::{self, ReportSamples};
+use super::verdict_in_words::verdict;
 use crate::files::FileError;
 
 /// A finished run's report.
@@ -15,6 +16,8 @@ pub struct WrittenReport {
     pub files: Vec<String>,
     /// `report.md`.
     pub text: String,
+    /// The report in two sentences.
+    pub verdict: String,
     /// Training step of the network.
     pub step: u64,
     /// Number of held-out noise seeds.
@@ -78,6 +81,7 @@ impl WrittenReport {
             files: Vec::new(),
             folder: folder.to_owned(),
             text: String::new(),
+            verdict: verdict(&json),
             step: json["steps"].as_u64().unwrap_or(0),
             n_seeds: json["n_seeds"].as_u64().unwrap_or(0) as usize,
             convergence: word("class_floor").zip(word("convergence")),

@@ -9,8 +9,8 @@ use super::calendar_date::calendar_date;
 use super::charts_and_pictures::{CHARTS, chart, loss, picture};
 use super::html_text::{escape, markdown};
 use super::settings_and_commands::{commands, settings};
-use crate::analysis::excess_over_floor::{Bound, Convergence};
 use crate::config::lab_file::Lab;
+use crate::evaluation::report::verdict_in_words::{QUOTE, verdict};
 use crate::runs::event_log::EventTail;
 use crate::runs::run_toml;
 use crate::runs::runs_dir::RunSummary;
@@ -46,7 +46,8 @@ pub fn section(run: &RunSummary, lab: &Lab, is_alone: bool) -> Result<String> {
     if !is_alone {
         let _ = writeln!(page, "<h2>{}</h2>", escape(&run.id));
     }
-    page += &verdict(&report);
+    let verdict = markdown(&verdict(&report), 0);
+    let _ = writeln!(page, "<div class=\"verdict\">{verdict}</div>");
     let _ = writeln!(
         page,
         "<p class=\"about\">Created {} by mosaic-lab {}, experiment <code>{}</code>.{}</p>",
@@ -57,11 +58,14 @@ pub fn section(run: &RunSummary, lab: &Lab, is_alone: bool) -> Result<String> {
     );
     let mut charts: Vec<_> = CHARTS.iter().map(Some).collect();
     let (introduction, sections) = parts(&text);
-    page += &markdown(introduction, 2);
+    // It begins with the verdict.
+    let introduction = introduction.lines().filter(|line| !line.starts_with(QUOTE));
+    page += &markdown(&introduction.collect::<Vec<_>>().join("\n"), 2);
     let events = EventTail::new(run.dir.events_path()).poll().unwrap_or_default();
     page += &loss(&events).unwrap_or_default();
     let mut caption = "Samples of the network and of the machines.".to_owned();
-    for section in sections {
+    // The page has all words at its end.
+    for section in sections.into_iter().filter(|section| !section.starts_with("## Words\n")) {
         let of_samples = section.lines().find_map(|line| line.strip_prefix(OF_SAMPLES));
         if let Some(words) = of_samples {
             caption = capitalised(words);
@@ -121,44 +125,8 @@ fn note(run: &RunSummary) -> String {
     note + &tags
 }
 
-/// In words: whether the network is trained enough, and which machine predicts it best.
-fn verdict(report: &Value) -> String {
-    let floors = &report["floors"];
-    let convergence = serde_json::from_value::<Convergence>(floors["convergence"].clone()).ok();
-    let bound = serde_json::from_value::<Bound>(floors["bound"].clone()).ok();
-    let trained = match (convergence, bound, floors["class_floor"].as_str()) {
-        (Some(found), Some(bound), Some(class)) => {
-            let word: &str = found.into();
-            format!("The network is **{word}**: {}.", found.meaning(class, bound))
-        }
-        _ => "Whether the network is trained enough was not measured.".to_owned(),
-    };
-    let r = |machine: &Value| machine["r"].as_f64();
-    let machines = report["agreement"].as_object().into_iter().flatten();
-    let best = machines
-        .filter_map(|(name, machine)| Some((name, r(machine)?)))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    let baseline = report["baseline"].as_str();
-    let best = match best {
-        Some((name, best)) => {
-            let n = report["n_seeds"].as_u64().unwrap_or(0);
-            let other = baseline.filter(|baseline| baseline != name);
-            let other = other.and_then(|name| Some((name, r(&report["agreement"][name])?)));
-            let other = other
-                .map_or(String::new(), |(name, r)| format!("; `{name}`, the baseline, has {r:.3}"));
-            format!(
-                " From the same noise seeds `{name}` predicts its samples best: median r {best:.3} over {n} held-out noise seeds{other}."
-            )
-        }
-        None => " No machine's agreement is defined.".to_owned(),
-    };
-    format!("<div class=\"verdict\">{}</div>\n", markdown(&format!("{trained}{best}"), 0))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -168,22 +136,5 @@ mod tests {
         assert_eq!(sections, ["## b\n\nx\n", "## c\ny\n"]);
         assert_eq!(parts("no heading").0, "no heading");
         assert_eq!(anchor("glyphs-<a>.1"), "run-glyphs--a--1");
-    }
-
-    #[test]
-    fn the_verdict_says_what_was_measured() {
-        let report = json!({
-            "floors": { "convergence": "close", "bound": "exact", "class_floor": "els" },
-            "agreement": { "els": { "r": 0.7 }, "<b>": { "r": 0.9 }, "ls": { "r": null } },
-            "baseline": "els", "n_seeds": 32,
-        });
-        let words = verdict(&report);
-        assert!(
-            words.contains("<strong>close</strong>: ") && words.contains("&lt;b&gt;"),
-            "{words}"
-        );
-        assert!(words.contains("median r 0.900 over 32") && words.contains("has 0.700"), "{words}");
-        let none = verdict(&json!({}));
-        assert!(none.contains("not measured") && none.contains("No machine"), "{none}");
     }
 }

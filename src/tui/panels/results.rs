@@ -10,6 +10,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
 use crate::console;
+use crate::evaluation::report::verdict_in_words::QUOTE;
 use crate::evaluation::report::written_report::WrittenReport;
 use crate::runs::alive_silent_or_lost::Health;
 use crate::tui::number_and_text_format::{clipped, columns, padded, wrapped};
@@ -51,8 +52,14 @@ fn whole(app: &App, report: &WrittenReport, frame: &mut Frame, area: Rect) {
     let [text, below] = Layout::vertical(heights).areas(inner);
     let files = files.into_iter().map(|line| Line::styled(line, app.theme.faint()));
     frame.render_widget(Paragraph::new(files.collect::<Vec<_>>()), below);
-    let lines = lines(&report.text, usize::from(text.width), column);
-    let shown = lines.into_iter().skip_while(|line| line.source < first);
+    let width = usize::from(text.width);
+    // The two sentences scroll away with the first line of the report.
+    let verdict = wrapped(&without_marks(&console::line(&report.verdict)), width);
+    let verdict = verdict.into_iter().chain([String::new()]);
+    let verdict = verdict.map(|text| Shown { text, kind: Kind::Heading, source: 0 });
+    let lines = lines(&report.text, width, column);
+    let lines = verdict.chain(lines.into_iter().filter(|line| !line.text.starts_with(QUOTE)));
+    let shown = lines.skip_while(|line| line.source < first);
     let shown = shown.take(text.height.into()).map(|line| {
         let style = match line.kind {
             Kind::Heading => app.theme.strong(),
