@@ -53,6 +53,17 @@ pub struct FetchArgs {
     pub stall: f64,
 }
 
+impl FetchArgs {
+    fn settings(&self) -> TransferSettings {
+        TransferSettings {
+            n_tries: self.tries,
+            stall: Duration::from_secs_f64(self.stall),
+            proxies: ProxySettings::of_environment(),
+            ..TransferSettings::default()
+        }
+    }
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
     (0.1..=86_400.0).contains(&seconds).then_some(seconds).ok_or("give 0.1 to 86400".to_owned())
@@ -87,12 +98,7 @@ pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
     }
     let sources =
         set.files.iter().map(|file| sources(set, file, args)).collect::<Result<Vec<_>>>()?;
-    let settings = TransferSettings {
-        n_tries: args.tries,
-        stall: Duration::from_secs_f64(args.stall),
-        proxies: ProxySettings::of_environment(),
-        ..TransferSettings::default()
-    };
+    let settings = args.settings();
     let signals = catch_signals::catch(Terminal::Ends).context("listening for signals")?;
     make_folder(&folder)
         .with_context(|| format!("making the directory '{}' for {}", folder.display(), set.name))?;
@@ -110,16 +116,7 @@ pub fn run(paths: &LabPaths, args: &FetchArgs) -> Result<ExitCode> {
             }
             Ok(Outcome::WasThere | Outcome::Fetched) => {}
             Err(error) => {
-                match &error {
-                    _ if is_offline(&error) && args.from.is_none() => {
-                        explain_by_hand(set, &missing(set, &folder), &folder, &settings.proxies);
-                    }
-                    DownloadError::NoSource { .. } => errorln!(
-                        "--from takes a mirror or a directory; 'mosaic data fetch {} --list' shows URLs and checksums",
-                        set.name
-                    ),
-                    _ => {}
-                }
+                advise(&error, set, &folder, args, &settings);
                 let place = folder.display();
                 return Err(error).with_context(|| {
                     format!("fetching '{}' of {} to '{place}'", file.name, set.name)
@@ -171,6 +168,26 @@ fn missing<'a>(set: &'a PublishedSet, folder: &Path) -> Vec<&'a PublishedFile> {
         !wanted(file, folder).found().is_ok_and(|found| found == Found::Right)
     };
     set.files.iter().filter(is_missing).collect()
+}
+
+/// Says what may help if no source has a file.
+fn advise(
+    error: &DownloadError,
+    set: &PublishedSet,
+    folder: &Path,
+    args: &FetchArgs,
+    settings: &TransferSettings,
+) {
+    match error {
+        _ if is_offline(error) && args.from.is_none() => {
+            explain_by_hand(set, &missing(set, folder), folder, &settings.proxies);
+        }
+        DownloadError::NoSource { .. } => errorln!(
+            "--from takes a mirror or a directory; 'mosaic data fetch {} --list' shows URLs and checksums",
+            set.name
+        ),
+        _ => {}
+    }
 }
 
 /// True if no source could be reached at all.
