@@ -404,6 +404,7 @@ fn trace() -> Trace {
     let inside = PosteriorTrace {
         entropy: vec![2.0; t * p],
         places: (0..t * p).flat_map(|i| [(i % 3) as u32, 1, 2]).collect(),
+        symmetries: Vec::new(),
         leading: (0..t * p * N_LEADING).map(|i| (i % 3) as u32).collect(),
         weights: (0..t * p * N_LEADING)
             .map(|i| [0.6, 0.3, 0.1, 0.0][(i % N_LEADING).min(3)])
