@@ -112,7 +112,7 @@ pub struct DenoiseArgs {
     /// els-interior, bbels and attention [default: square].
     #[arg(long, value_name = "WINDOW", value_parser = parse_window)]
     pub window: Option<WindowKind>,
-    /// Window gaussian: standard deviation in patch sides [default: 0.25].
+    /// Window gaussian: standard deviation in patch sides [default: 0.4].
     #[arg(long, value_name = "W")]
     pub window_width: Option<f64>,
     /// Also compare with mirrored (flip) and turned (dihedral; square images) copies of the training images: none, flip or

@@ -168,9 +168,14 @@ fn describe(trace: &Trace, at: At) -> Value {
                 .into_iter()
                 .map(|(image, weight)| json!({ "image": image, "weight": weight }))
                 .collect();
+            let mut patch = json!({ "image": image, "row": row, "column": column });
+            let symmetry = inside.symmetry(n, at.index, p);
+            if !symmetry.is_empty() {
+                patch["symmetry"] = json!(symmetry);
+            }
             json!({
                 "entropy_nats": inside.entropy.get(at.index * n + p),
-                "patch": { "image": image, "row": row, "column": column },
+                "patch": patch,
                 "images": leading,
             })
         });
@@ -237,9 +242,13 @@ fn page(trace: &Trace, at: At, found: &Value) -> String {
             let images: Vec<String> = images
                 .map(|i| format!("#{} {:.3}", i["image"], number(&i["weight"], 0.0)))
                 .collect();
+            let symmetry = patch["symmetry"].as_str();
             text += &format!(
-                "  posterior: {nats:.2} nats; likeliest patch: image #{} at {},{}\n",
-                patch["image"], patch["row"], patch["column"]
+                "  posterior: {nats:.2} nats; likeliest patch: image #{} at {},{}{}\n",
+                patch["image"],
+                patch["row"],
+                patch["column"],
+                symmetry.map_or_else(String::new, |symmetry| format!(", {symmetry}"))
             );
             if !images.is_empty() {
                 text += &format!("  training images by weight: {}\n", images.join(", "));

@@ -241,11 +241,12 @@ impl Experiment {
             Augmentation::Flip => "the mirrored copies",
             Augmentation::Dihedral => "the mirrored and turned copies",
         };
+        let trained: &str = self.training.augment.into();
         let networks = match self.training.augment == self.dictionary_augmentation() {
-            true => "as training does",
-            false => "which training does not draw",
+            true => ", which training draws too".to_owned(),
+            false => format!("; training.augment is '{trained}'"),
         };
-        Some(format!("machines also compare with {copies} of the training images, {networks}"))
+        Some(format!("machines also compare with {copies} of the training images{networks}"))
     }
 
     /// Refuses copies turned by a quarter of images that are not square.
@@ -432,11 +433,11 @@ mod tests {
         assert_eq!(experiment.copies_in_words(), None);
         experiment.set("training.augment", "flip").unwrap();
         assert_eq!(experiment.dictionary_augmentation(), Augmentation::Flip);
-        assert!(experiment.copies_in_words().unwrap().ends_with("as training does"));
+        assert!(experiment.copies_in_words().unwrap().ends_with("which training draws too"));
         experiment.set("theory.augment", "none").unwrap();
         assert_eq!(experiment.dictionary_augmentation(), Augmentation::None);
         experiment.set("theory.augment", "dihedral").unwrap();
-        assert!(experiment.copies_in_words().unwrap().contains("training does not draw"));
+        assert!(experiment.copies_in_words().unwrap().ends_with("training.augment is 'flip'"));
         assert!(experiment.check_augmentation(rgb(8)).is_ok());
         let error = experiment.check_augmentation(ImageShape::new(1, 4, 6)).unwrap_err();
         let error = error.to_string();

@@ -160,11 +160,11 @@ fn provenance_names_the_image_its_symmetry_and_the_pixel_in_it() {
         let found =
             denoised(&MachineKind::EquivariantLocal, images, &ImageBatch::new(shape, x), level);
         let posterior = found.posterior.unwrap();
-        for p in 0..16 {
-            let place = posterior.provenance[p];
-            assert_eq!((place.image, posterior.symmetries[p]), (3, *symmetry));
+        let found = posterior.provenance.iter().zip(&posterior.symmetries);
+        for ((place, found), value) in found.zip(&copy) {
+            assert_eq!((place.image, found), (3, symmetry));
             let pixel = usize::from(place.row) * 4 + usize::from(place.column);
-            assert_eq!(image[pixel], copy[p], "pixel {p} under {symmetry:?}");
+            assert_eq!(image[pixel], *value, "{place:?} under {symmetry:?}");
         }
     }
 }

@@ -16,8 +16,8 @@
 
 use super::patch_pools_ls_els_bbels::Window;
 
-/// Standard deviation of the Gaussian window in patch sides: at half a side from the centre weights are .14.
-pub const DEFAULT_WINDOW_WIDTH: f64 = 0.25;
+/// Standard deviation of the Gaussian window in patch sides: at half a side from the centre weights are .46.
+pub const DEFAULT_WINDOW_WIDTH: f64 = 0.4;
 
 /// The weights of the pixels of a patch. The centre has weight 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -7,7 +7,7 @@
 
 pub mod reference;
 pub mod tile;
-mod weighted_windows;
+pub mod weighted_windows;
 pub mod windows;
 pub mod posterior;
 pub mod posterior_over_all_images;
