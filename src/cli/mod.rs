@@ -24,6 +24,7 @@ pub mod report;
 pub mod data_export;
 pub mod data;
 pub mod import;
+pub mod export_arguments;
 pub mod export;
 pub mod export_places;
 pub mod export_results;
