@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
-    attach, bench, calibrate, compare, data, denoise, doctor, experiments, export, external,
-    import, init, inspect, logs, ls, man, note, pause_resume_stop_kill, preview, prune, rename,
-    report, reproduce, run, sample, show, theory_arguments,
+    attach, bench, calibrate, compare, data, denoise, doctor, experiments, export_arguments,
+    external, import, init, inspect, logs, ls, man, note, pause_resume_stop_kill, preview, prune,
+    rename, report, reproduce, run, sample, show, theory_arguments,
 };
 
 /// A terminal laboratory for the creativity of diffusion models.
@@ -61,7 +61,7 @@ pub enum Subcommands {
     /// Prepare a directory for the samples of a model from elsewhere, which `compare --external` compares with theory.
     External(external::ExternalArgs),
     /// Write a run's weights, samples, trajectories, attention, provenance, calibration or events for other programs.
-    Export(export::ExportArgs),
+    Export(export_arguments::ExportArgs),
     /// Trace one noise seed through network and machines; show attention and provenance of a pixel.
     Inspect(inspect::InspectArgs),
     /// Fit the machines' settings to a run's network, one sampling step after the other.

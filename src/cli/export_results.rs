@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use signal_hook::consts::SIGINT;
 
-use super::export::ExportArgs;
+use super::export_arguments::ExportArgs;
 use super::export_places::{Place, check_names, check_parts, names_of_files, place_and_format};
 use super::lab_and_runs_dir_options::LabPaths;
 use super::progress_bar;

@@ -31,6 +31,7 @@ mod data_fetch_lab_lines;
 pub mod data_fetch;
 pub mod data;
 pub mod import;
+pub mod export_arguments;
 pub mod export;
 pub mod export_places;
 pub mod export_results;
