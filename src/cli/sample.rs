@@ -82,7 +82,12 @@ pub fn sample(paths: &LabPaths, args: &SampleArgs) -> Result<()> {
     let samples = denoiser.sample(sampler, &seeds, &mut |_| Ok(())).context("sampling")?;
     if extension == Some("png") {
         let picture = match n {
-            0..=PAIRS_MAX => contact_sheet::with_differences(&seeds, &samples, &[], PAIRS_MAX),
+            0..=PAIRS_MAX => contact_sheet::with_differences(
+                (args.seeds.start, &seeds),
+                &samples,
+                &[],
+                PAIRS_MAX,
+            ),
             _ => contact_sheet::gallery(&samples),
         };
         picture_file::write(&picture, &args.out).with_context(writing)?;

@@ -194,8 +194,11 @@ impl Bench {
         args: &TheoryArgs,
     ) -> Result<()> {
         let picture = self.folder.join("samples.png");
-        picture_file::write(&contact_sheet::columns(&self.seeds, made, PICTURE_ROWS_MAX), &picture)
-            .with_context(|| format!("writing '{}'", picture.display()))?;
+        picture_file::write(
+            &contact_sheet::columns((args.seeds.start, &self.seeds), made, PICTURE_ROWS_MAX),
+            &picture,
+        )
+        .with_context(|| format!("writing '{}'", picture.display()))?;
         let judge = Judge::new(&self.dataset);
         let machines: serde_json::Map<String, serde_json::Value> = self
             .machines

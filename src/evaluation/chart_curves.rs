@@ -10,7 +10,7 @@ use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::picture_text::FIXED_FONT;
+use crate::image::picture_text::FIXED_FONT;
 
 /// Number of black, for the network beside machines.
 pub const BLACK: usize = usize::MAX;

@@ -12,8 +12,8 @@ use plotters::prelude::*;
 
 pub use super::chart_curves::{Marks, Series};
 use super::chart_curves::{draw_legend_mark, draw_series};
-use super::picture_text::{FIXED_FONT, FONT, register_fonts, write_drawn};
 use crate::files::write_output;
+use crate::image::picture_text::{FIXED_FONT, FONT, register_fonts, write_drawn};
 
 const PANEL: (u32, u32) = (560, 400);
 /// Height of a row that names colours, where it begins, and what a name has besides its letters.

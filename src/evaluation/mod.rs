@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`samples`] (network and machines from the same seeds), [`calibration`],
 //! [`final_comparison_of_a_run`], [`checkpoints_over_training`], [`interventions`], [`report`]; [`inspect`] records one seed in detail, [`studies`] compares whole runs.
-//! Pictures: [`chart_panels`] draws plots, [`picture_text`] writes on pictures, [`inspect::pixel_picture_and_film`] draws
+//! Pictures: [`chart_panels`] draws plots, [`inspect::pixel_picture_and_film`] draws
 //! traces. Attention: [`attention_entropy_probe`] measures it during training, [`attention_entropy_by_noise_level`]
 //! averages it, [`samples::attention_agreement`] compares predicted with measured maps.
 //!
@@ -15,7 +15,6 @@ pub mod stop_flag;
 pub mod floors;
 pub mod approximation_error;
 pub mod novelty_by_chance;
-pub mod picture_text;
 pub mod markdown_table;
 pub mod figures_in_paper_units;
 pub mod published_tables;

@@ -4,6 +4,7 @@ mod batch;
 pub mod augmentation;
 pub mod grid;
 pub mod picture_file;
+pub mod picture_text;
 pub mod contact_sheet;
 
 pub use augmentation::{Augmentation, Symmetry};

@@ -132,9 +132,14 @@ impl Preview {
         }
         std::fs::create_dir(&beside).map_err(failed("making"))?;
         std::fs::write(beside.join(SAMPLES), self.to_bytes(path)?).map_err(failed("writing"))?;
-        contact_sheet::with_differences(&self.seeds, &self.network, &self.machines, usize::MAX)
-            .save(beside.join(PICTURE))
-            .map_err(|error| failed("drawing")(io::Error::other(error)))?;
+        contact_sheet::with_differences(
+            (self.first_seed, &self.seeds),
+            &self.network,
+            &self.machines,
+            usize::MAX,
+        )
+        .save(beside.join(PICTURE))
+        .map_err(|error| failed("drawing")(io::Error::other(error)))?;
         Ok(directory_rename::replace(&beside, path).map_err(failed("finishing"))?)
     }
 

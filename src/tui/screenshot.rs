@@ -14,7 +14,7 @@ use super::number_and_text_format::columns;
 use super::pictures::{Depth, Protocol};
 use super::screen_layout::view;
 use super::state::{App, Pane};
-use crate::evaluation::picture_text::{Letter, write_letters};
+use crate::image::picture_text::{Letter, write_letters};
 
 /// Pixels of a cell, across and down: half a cell is a square.
 const CELL: (u32, u32) = (8, 16);

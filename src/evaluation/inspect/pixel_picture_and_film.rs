@@ -6,8 +6,8 @@ use ::image::{Rgb, RgbImage, imageops};
 use anyhow::Result;
 
 use super::trace::{Actor, N_LEADING, Trace};
-use crate::evaluation::picture_text::{Label, write_labelled};
 use crate::image::grid;
+use crate::image::picture_text::{Label, write_labelled};
 
 /// Size of one cell of a sheet, and of what stands around it.
 const CELL: u32 = 108;

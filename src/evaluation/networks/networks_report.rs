@@ -185,10 +185,16 @@ impl NetworkComparison {
         let columns: Vec<(String, ImageBatch)> = self
             .networks
             .iter()
-            .flat_map(|of| [of.samples.slice(0, rows), of.nearest.slice(0, rows)])
-            .map(|batch| (String::new(), batch))
+            .enumerate()
+            .flat_map(|(number, of)| {
+                let name = format!("network {}", number + 1);
+                let both = [of.samples.slice(0, rows), of.nearest.slice(0, rows)];
+                both.into_iter().zip([name, "nearest image".to_owned()])
+            })
+            .map(|(batch, name)| (name, batch))
             .collect();
-        contact_sheet::columns(&self.noise.slice(0, rows), &columns, rows)
+        let first = NoiseSeeds::held_out(rows).first();
+        contact_sheet::columns((first, &self.noise.slice(0, rows)), &columns, rows)
     }
 }
 

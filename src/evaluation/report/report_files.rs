@@ -8,6 +8,7 @@ use super::{
     charts, controls_section, csv, interventions_section, json, markdown, over_training_section,
     report_samples,
 };
+use crate::config::noise_seed_purposes::NoiseSeeds;
 use crate::evaluation::chart_panels::{self, Panel};
 use crate::evaluation::floors::floors_chart::FloorsChart;
 use crate::files::{make_folder, write_output};
@@ -55,7 +56,7 @@ impl Report<'_> {
         put("report.md", markdown::page(self))?;
         let samples = &self.comparison.samples;
         let sheet = contact_sheet::with_differences(
-            &samples.seeds,
+            (NoiseSeeds::held_out(samples.seeds.len()).first(), &samples.seeds),
             &samples.network,
             &samples.machines,
             SHEET_ROWS,

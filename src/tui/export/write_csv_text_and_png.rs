@@ -10,9 +10,8 @@ use anyhow::{Context, anyhow};
 use super::exported_tables_and_curves::{Content, Export, ExportedChart, ExportedCharts};
 use crate::evaluation::chart_panels::{self, Marks, Panel};
 use crate::evaluation::inspect::pixel_picture_and_film::{film, sheet};
-use crate::evaluation::picture_text::write_labelled;
 use crate::files::write_atomically;
-use crate::image::contact_sheet;
+use crate::image::{contact_sheet, picture_file};
 use crate::runs::preview_files::Preview;
 use crate::tui::curve_points::Series;
 
@@ -92,9 +91,10 @@ impl Export {
             Content::Table(_) => self.screen.draw(path)?,
             Content::Inside(trace, at) => sheet(trace, *at, path)?,
             Content::Samples(preview, _) => {
-                let Preview { seeds, network, machines, .. } = &**preview;
+                let Preview { seeds, network, machines, first_seed, .. } = &**preview;
+                let seeds = (*first_seed, seeds);
                 let sheet = contact_sheet::with_differences(seeds, network, machines, SEEDS_MAX);
-                write_labelled(sheet, &[], path)?;
+                picture_file::write(&sheet, path)?;
             }
             Content::Machine(..) | Content::Charts(_) => match self.charts() {
                 Some((panels, n_columns)) => chart_panels::write(&panels, n_columns, path)?,

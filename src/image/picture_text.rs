@@ -15,6 +15,8 @@ use crate::image::picture_file;
 pub const FONT: &str = "sans-serif";
 /// Name of the monospaced font.
 pub const FIXED_FONT: &str = "monospace";
+/// The colour of text on dark pictures.
+const LIGHT: RGBColor = RGBColor(220, 220, 220);
 const LETTER_SIZE: i32 = 15;
 /// Letters are drawn this many pixels below the top of their place.
 const LETTER_TOP: i32 = 4;
@@ -71,6 +73,21 @@ pub fn write_letters(picture: image::RgbImage, letters: &[Letter], path: &Path) 
     })
 }
 
+/// Draws light labels on a picture.
+///
+/// # Errors
+///
+/// If drawing fails.
+pub fn with_light_labels(picture: image::RgbImage, labels: &[Label]) -> Result<image::RgbImage> {
+    drawn(picture, |area| {
+        for Label { text, at, size } in labels {
+            let style = (FONT, *size).into_font().color(&LIGHT);
+            area.draw_text(text, &style, (at.0 as i32, at.1 as i32))?;
+        }
+        Ok(())
+    })
+}
+
 /// Draws on a picture and writes it to `path`, replacing a file that is there.
 ///
 /// # Errors
@@ -81,6 +98,13 @@ pub fn write_drawn(
     path: &Path,
     draw: impl FnOnce(&Area<'_>) -> Result<()>,
 ) -> Result<()> {
+    Ok(picture_file::write(&drawn(picture, draw)?, path)?)
+}
+
+fn drawn(
+    picture: image::RgbImage,
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<image::RgbImage> {
     register_fonts();
     let (width, height) = picture.dimensions();
     let mut pixels = picture.into_raw();
@@ -89,12 +113,11 @@ pub fn write_drawn(
         draw(&area)?;
         area.present()?;
     }
-    let picture = image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel");
-    Ok(picture_file::write(&picture, path)?)
+    Ok(image::RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel"))
 }
 
 /// Makes the fonts known to the plotting library, once per process.
-pub(super) fn register_fonts() {
+pub fn register_fonts() {
     REGISTER.call_once(|| {
         use epaint_default_fonts::{HACK_REGULAR, UBUNTU_LIGHT};
         for (name, font) in [(FONT, UBUNTU_LIGHT), (FIXED_FONT, HACK_REGULAR)] {
