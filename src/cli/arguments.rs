@@ -1,6 +1,7 @@
 //! The command-line arguments of `mosaic`.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
@@ -12,11 +13,23 @@ use super::{
     rename, report, reproduce, run, sample, show, theory_arguments,
 };
 
+/// Version, commit and GPU features. The commit is that of `MOSAIC_COMMIT` at build time, which `scripts/release` sets.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let features = match (cfg!(feature = "cuda"), cfg!(feature = "cudnn")) {
+        (_, true) => "cuda, cudnn",
+        (true, false) => "cuda",
+        (false, false) => "none",
+    };
+    let commit = option_env!("MOSAIC_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.unwrap_or("unknown");
+    format!("{} (commit {commit}, GPU features: {features})", env!("CARGO_PKG_VERSION"))
+});
+
 /// A terminal laboratory for the creativity of diffusion models.
 ///
 /// Without a subcommand, opens the dashboard.
 #[derive(Debug, Parser)]
-#[command(name = "mosaic", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "mosaic", version = VERSION.as_str(), max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub paths: LabPaths,
