@@ -86,8 +86,7 @@ pub struct SharedImages {
 impl SharedImages {
     /// By the images' pixels at their places.
     pub fn of(first: &Dataset, second: &Dataset) -> Self {
-        let images = |data: &'_ Dataset| (0..data.len()).map(|i| data.image(i).to_vec()).collect();
-        let (a, b): (HashSet<Vec<u8>>, HashSet<Vec<u8>>) = (images(first), images(second));
+        let (a, b) = (images(first), images(second));
         let has = |image: &[u8]| first.shape() == second.shape() && a.contains(image);
         let n_shared = (0..second.len()).filter(|&i| has(second.image(i))).count();
         Self { n: second.len(), n_shared, is_same_set: first.shape() == second.shape() && a == b }
@@ -101,6 +100,10 @@ impl SharedImages {
             (false, n) => format!("{n} of {} images in common", self.n),
         }
     }
+}
+
+fn images(dataset: &Dataset) -> HashSet<&[u8]> {
+    (0..dataset.len()).map(|i| dataset.image(i)).collect()
 }
 
 /// Compares the networks of `all` with each other on `n` held-out seeds. `progress` is called with the number of seeds done.
