@@ -206,10 +206,10 @@ where
     let is_finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
     let points = || all.iter().flat_map(|series| series.points.iter().filter(is_finite));
     let mut x = range(points().map(|p| p.0));
-    let mut y = match panel.y_range {
-        Some((low, high)) => scaled(low)..scaled(high),
-        None => range(points().map(|p| p.1)),
-    };
+    // A logarithmic axis has no end at 0.
+    let fixed = panel.y_range.map(|(low, high)| scaled(low)..scaled(high));
+    let fixed = fixed.filter(|ends| ends.start.is_finite() && ends.end.is_finite());
+    let mut y = fixed.unwrap_or_else(|| range(points().map(|p| p.1)));
     if panel.diagonal {
         x = x.start.min(y.start)..x.end.max(y.end);
         y = x.clone();

@@ -93,7 +93,9 @@ mod tests {
             y_range: Some((0.0, 0.55)),
             ..Panel::default()
         };
-        let good = svg(&[panel.clone(), Panel { is_log: true, ..panel }], 2).unwrap();
+        let good =
+            svg(&[panel.clone(), Panel { is_log: true, y_range: Some((0.01, 0.55)), ..panel }], 2)
+                .unwrap();
         assert!(is_as_drawn(&good), "{good}");
         let end = good.rfind("</svg>").unwrap();
         for more in [
