@@ -9,7 +9,7 @@ use super::exit_codes::EXIT_CODES;
 use super::lab_and_runs_dir_options::LabPaths;
 use super::{
     attach, bench, calibrate, compare, data, denoise, doctor, experiments, export_arguments,
-    external, import, init, inspect, logs, ls, man, note, pause_resume_stop_kill, preview, prune,
+    external, import, init, inspect, logs, ls, note, pause_resume_stop_kill, preview, prune,
     rename, report, reproduce, run, sample, show, theory_arguments,
 };
 
@@ -104,7 +104,10 @@ pub enum Subcommands {
     /// Print a completion script for a shell.
     Completions { shell: clap_complete::Shell },
     /// Write manual pages to a directory.
-    Man(man::ManArgs),
+    Man {
+        /// Directory for mosaic.1, mosaic-run.1 and so on; made if it is missing. Pages that are there are replaced.
+        directory: PathBuf,
+    },
     /// The process that trains a run; started by 'run' and the dashboard.
     #[command(hide = true)]
     Worker { run_dir: PathBuf },

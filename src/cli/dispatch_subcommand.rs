@@ -83,7 +83,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Subcommands::Report(args) => report::show(paths, &args)?,
         Subcommands::Denoise(args) => denoise::run(paths, &args)?,
         Subcommands::Bench(command) => bench::run(paths, &command)?,
-        Subcommands::Man(args) => man::write(&args)?,
+        Subcommands::Man { directory } => man::write(&directory)?,
         Subcommands::Completions { shell } => completions::run(shell)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,35 +1,29 @@
 //! `mosaic man`: writes manual pages, one for each subcommand.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::CommandFactory;
 
 use super::arguments::Cli;
 use crate::errorln;
 use crate::files::{make_folder, write_output};
-
-#[derive(Clone, Debug, Args)]
-pub struct ManArgs {
-    /// Directory for mosaic.1, mosaic-run.1 and so on; made if it is missing. Pages that are there are replaced.
-    pub directory: PathBuf,
-}
 
 /// Writes the pages.
 ///
 /// # Errors
 ///
 /// If the directory cannot be made, or a page cannot be written.
-pub fn write(args: &ManArgs) -> Result<()> {
-    let place = args.directory.display();
-    make_folder(&args.directory).with_context(|| format!("making '{place}'"))?;
+pub fn write(directory: &Path) -> Result<()> {
+    let place = directory.display();
+    make_folder(directory).with_context(|| format!("making '{place}'"))?;
     let mut program = Cli::command();
     program.build();
     let commands = std::iter::once(&program).chain(below(&program));
     let mut n = 0;
     for command in commands.filter(|command| !command.is_hide_set()) {
         let page = clap_mangen::Man::new(command.clone());
-        let path = args.directory.join(page.get_filename());
+        let path = directory.join(page.get_filename());
         let mut text = Vec::new();
         page.render(&mut text).context("writing a manual page")?;
         write_output(&path, &text).with_context(|| format!("writing '{}'", path.display()))?;
