@@ -47,8 +47,8 @@ pub fn calibrate(paths: &LabPaths, args: &CalibrateArgs) -> Result<()> {
     };
     let path = run.dir.calibration_path();
     found.write(&path).with_context(|| format!("writing '{}'", path.display()))?;
-    let picture = path.with_extension("png");
-    found.draw(&picture).with_context(|| format!("drawing '{}'", picture.display()))?;
+    let folder = run.dir.path();
+    found.draw(folder).with_context(|| format!("drawing its curves in '{}'", folder.display()))?;
     if args.json {
         writeln!(console::stdout(), "{}", serde_json::to_string(&found)?)?;
     } else {
