@@ -36,7 +36,7 @@ pub fn with_differences(
         cells
     });
     let names = machines.iter().map(|(name, _)| name.clone());
-    let differences = machines.iter().map(|(name, _)| format!("{name} - network"));
+    let differences = machines.iter().map(|(name, _)| format!("{name}\n- network"));
     let columns = ["seed", "network"].map(str::to_owned).into_iter();
     let columns: Vec<String> = columns.chain(names).chain(differences).collect();
     with_headings(sheet, shape, &columns, first_seed..)
@@ -91,7 +91,8 @@ fn with_headings(
 ) -> RgbImage {
     let cell = [shape.width, shape.height].map(|side| side as u32 * upscale(shape) + GAP);
     let n_letters = (cell[0] / LETTER) as usize;
-    let columns: Vec<Vec<String>> = columns.iter().map(|name| broken(name, n_letters)).collect();
+    let lines = |name: &String| name.lines().flat_map(|line| broken(line, n_letters)).collect();
+    let columns: Vec<Vec<String>> = columns.iter().map(lines).collect();
     let n_lines = columns.iter().map(Vec::len).max().unwrap_or(0) as u32;
     let (left, top) = (MARGIN, n_lines * LINE + GAP);
     let mut picture =

@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`network_config`] (the choices), [`parameters`] (named, seeded), [`ops`] (fast and correct
 //! tensor operations), [`time_and_class_embedding`], [`basic_layers`], [`resnet`], [`unet`], [`attention_layer`] (the
-//! final layer), [`model`] (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]),
+//! final layer), [`network_model`] (one network), [`network_denoiser`] (the network as a [`crate::diffusion::Denoiser`]),
 //! [`gpu`] (the same on NVIDIA GPUs).
 
 pub mod network_config;

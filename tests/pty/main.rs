@@ -96,11 +96,13 @@ fn one_of_two_dashboards_steers_until_the_other_takes_over() {
     let lab = Lab::new();
     let run = lab.detach(&ENDLESS);
     let state = || run.status().map(|status| status.state);
-    let (id, prefix) = (run.id(), run.id()[..12].to_owned());
+    let id = run.id();
+    // The end of its name is always shown.
+    let end = id[id.len() - 6..].to_owned();
     wait_for("training", || state() == Some(RunState::Training));
     let open = |name| {
         let dashboard = Dashboard::open_with(&lab.runs(), PLAIN, (120, 36), &[("USER", name)]);
-        dashboard.shows(&prefix);
+        dashboard.shows(&end);
         dashboard.shows("training");
         dashboard
     };
@@ -156,7 +158,8 @@ fn a_hang_up_ends_the_dashboard_and_no_run() {
     let run = lab.detach(&ENDLESS);
     wait_for("training", || run.status().is_some_and(|status| status.step > 2));
     let mut dashboard = Dashboard::open(&lab.runs(), PLAIN, (100, 30));
-    dashboard.shows(&run.id()[..12]);
+    let id = run.id();
+    dashboard.shows(&id[id.len() - 6..]);
     // A terminal is gone once its other end is closed everywhere, including the reader, which waits for a byte.
     dashboard.letting_go.store(true, Ordering::SeqCst);
     dashboard.press("y");

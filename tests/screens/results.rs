@@ -1,10 +1,13 @@
 //! A finished run's results, the glossary, and the question before two runs train at once.
 
 use mosaic_lab::evaluation::report::report_samples::ReportSamples;
-use mosaic_lab::evaluation::report::written_report::{MachineAgreement, WrittenReport};
+use mosaic_lab::evaluation::report::written_report::{
+    JudgedRates, MachineAgreement, WrittenReport,
+};
 use mosaic_lab::random::noise_seeds;
 use mosaic_lab::runs::alive_silent_or_lost::Health;
 use mosaic_lab::runs::control_messages::Command;
+use mosaic_lab::runs::event::Rate;
 use mosaic_lab::runs::status_json::RunState;
 use mosaic_lab::tui::messages_and_effects::{Effect, Message, RunEffect, RunMessage};
 use mosaic_lab::tui::update::update;
@@ -26,7 +29,7 @@ fn a_paused_run_asks_before_it_trains_beside_another() {
         assert!(shown.contains(other) && shown.contains("trains as well"), "{shown}");
         assert_eq!(press(&mut app, KeyCode::Esc), []);
         press(&mut app, KeyCode::Char(key));
-        assert_eq!(press(&mut app, KeyCode::Char('y')), [resume.clone()]);
+        assert_eq!(press(&mut app, KeyCode::Char('y')), std::slice::from_ref(&resume));
     }
     // Nobody else is at work.
     update(&mut app, Message::Runs(runs(RunState::Paused)));
@@ -45,6 +48,10 @@ fn a_finished_run_shows_its_report_and_the_samples_that_it_is_about() {
         cod: Some(r - 0.5),
     };
     let names = ["attention-trajectory", "els"];
+    let rates = |n_samples| {
+        let whole = Rate { value: 0.9, low: 0.88, high: 0.92 };
+        Some(JudgedRates { n_samples, rates: vec![("whole".into(), whole)] })
+    };
     let report = WrittenReport {
         folder: "checkpoints/a/report".into(),
         files: vec!["report.json".into(), "report.md".into(), "samples.png".into()],
@@ -54,7 +61,7 @@ fn a_finished_run_shows_its_report_and_the_samples_that_it_is_about() {
         n_seeds: 100,
         convergence: Some(("els".into(), "converged".into())),
         agreement: vec![machine(names[0], 0.81), machine(names[1], 0.61)],
-        rates: Some((512, vec![("whole".into(), [0.9, 0.88, 0.92])])),
+        rates: rates(512),
         samples: Some(ReportSamples {
             first_seed: 1000,
             sampling_steps: 20,
@@ -82,7 +89,7 @@ fn a_finished_run_shows_its_report_and_the_samples_that_it_is_about() {
     press(&mut app, KeyCode::PageDown);
     assert!(!screen(&app, 80, 24).contains("The report"));
     // A report of few samples has no rates.
-    let few = WrittenReport { rates: Some((4, vec![("whole".into(), [0.5; 3])])), ..report };
+    let few = WrittenReport { rates: rates(4), ..report };
     update(&mut app, read(Some(Box::new(few))));
     press(&mut app, KeyCode::Char('1'));
     assert!(!screen(&app, 120, 36).contains("its samples, n="));

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::report_samples::{self, ReportSamples};
 use super::verdict_in_words::verdict;
 use crate::files::FileError;
+use crate::runs::event::Rate;
 
 /// A finished run's report.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +27,8 @@ pub struct WrittenReport {
     pub convergence: Option<(String, String)>,
     /// Medians over the held-out seeds, by machine, best r first.
     pub agreement: Vec<MachineAgreement>,
-    /// Shares of judged samples by name with 95% intervals, and the number of samples; `None` for sets without a rule.
-    pub rates: Option<(usize, Vec<(String, [f64; 3])>)>,
+    /// Of the network; `None` for sets without a rule.
+    pub rates: Option<JudgedRates>,
     /// The samples that the figures are of; `None` if they were not written or cannot be read.
     pub samples: Option<ReportSamples>,
 }
@@ -39,6 +40,14 @@ pub struct MachineAgreement {
     pub r: Option<f64>,
     pub r2: Option<f64>,
     pub cod: Option<f64>,
+}
+
+/// Shares of the network's judged samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedRates {
+    pub n_samples: usize,
+    /// By name, in the order of the names.
+    pub rates: Vec<(String, Rate)>,
 }
 
 impl WrittenReport {
@@ -115,14 +124,17 @@ fn agreement(json: &Value) -> Vec<MachineAgreement> {
     all
 }
 
-fn rates(json: &Value) -> Option<(usize, Vec<(String, [f64; 3])>)> {
-    let n = json["n_samples"].as_u64()? as usize;
+fn rates(json: &Value) -> Option<JudgedRates> {
+    let n_samples = json["n_samples"].as_u64()? as usize;
     let intervals = json["intervals95"].as_object()?;
     let rate = |(name, interval): (&String, &Value)| {
         let value = json[name].as_f64()?;
-        Some((name.clone(), [value, interval[0].as_f64()?, interval[1].as_f64()?]))
+        Some((
+            name.clone(),
+            Rate { value, low: interval[0].as_f64()?, high: interval[1].as_f64()? },
+        ))
     };
-    Some((n, intervals.iter().filter_map(rate).collect()))
+    Some(JudgedRates { n_samples, rates: intervals.iter().filter_map(rate).collect() })
 }
 
 #[cfg(test)]
@@ -147,7 +159,8 @@ mod tests {
         assert_eq!(order, ["es", "els", "ideal"]);
         assert_eq!((report.agreement[1].r2, report.agreement[1].cod), (Some(0.1), None));
         assert_eq!(report.convergence, Some(("els".to_owned(), "far".to_owned())));
-        assert_eq!(report.rates, Some((8, vec![("valid".to_owned(), [0.5, 0.2, 0.8])])));
+        let rates = vec![("valid".to_owned(), Rate { value: 0.5, low: 0.2, high: 0.8 })];
+        assert_eq!(report.rates, Some(JudgedRates { n_samples: 8, rates }));
         assert_eq!((report.step, report.n_seeds, report.samples), (50, 8, None));
         assert_eq!(report.files, ["report.json", "report.md"]);
         write("report.json", "{");

@@ -17,7 +17,7 @@ pub mod launch_arguments;
 pub mod launch_limits_check;
 pub mod evidence;
 pub mod kernel_choice;
-mod shares_in_gpu_memory;
+pub mod shares_in_gpu_memory;
 pub mod sums_over_gpus;
 pub mod posteriors;
 #[cfg(feature = "cuda")]

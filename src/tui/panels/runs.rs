@@ -254,12 +254,10 @@ fn result_rates(app: &App, report: &WrittenReport, lines: &mut Vec<Line<'static>
     if let Some((floor, word)) = &report.convergence {
         lines.push(heading(app, format!("{word} (floor: {floor})")));
     }
-    if let Some((n, rates)) = report.rates.as_ref().filter(|(n, _)| *n >= RATES_MIN) {
-        lines.push(heading(app, format!("its samples, n={n}")));
-        let shown = rates.iter().filter(|(name, _)| name != "consistent_of_valid");
-        lines.extend(shown.map(|(name, [value, low, high])| {
-            rate_line(name, Rate { value: *value, low: *low, high: *high })
-        }));
+    if let Some(judged) = report.rates.as_ref().filter(|judged| judged.n_samples >= RATES_MIN) {
+        lines.push(heading(app, format!("its samples, n={}", judged.n_samples)));
+        let shown = judged.rates.iter().filter(|(name, _)| name != "consistent_of_valid");
+        lines.extend(shown.map(|(name, rate)| rate_line(name, *rate)));
     }
     lines.push(Line::styled("7: the whole report", app.theme.faint()));
 }
