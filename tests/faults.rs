@@ -174,6 +174,7 @@ fn a_second_worker_refuses_a_run_and_the_first_goes_on_undisturbed() {
     // It still replies, and obeys the stop.
     assert!(lab.mosaic(&["stop", &run.id()]).status.success());
     wait_for("the stop", || state(&run) == Some(RunState::Stopped));
+    wait_for("the event of the stop", || states(&run) > before);
     assert_eq!(states(&run), before + 1, "the second one wrote of itself");
 }
 
