@@ -147,14 +147,12 @@ fn sorted(runs: Vec<RunSummary>, order: Option<&(Column, bool)>) -> Vec<RunSumma
     let Some((column, is_reversed)) = order else { return runs };
     let needed = std::slice::from_ref(column);
     let mut read: Vec<_> =
-        runs.iter().map(|run| ls_columns::ListedRun::read(run, needed)).enumerate().collect();
-    read.sort_by(|(_, one), (_, other)| {
+        runs.iter().map(|run| ls_columns::ListedRun::read(run, needed)).collect();
+    read.sort_by(|one, other| {
         let order = column.compare(one, other);
         if *is_reversed { order.reverse() } else { order }
     });
-    let places: Vec<usize> = read.into_iter().map(|(place, _)| place).collect();
-    let mut runs: Vec<Option<RunSummary>> = runs.into_iter().map(Some).collect();
-    places.into_iter().filter_map(|place| runs[place].take()).collect()
+    read.into_iter().map(|listed| listed.run.clone()).collect()
 }
 
 /// Prints chosen columns.

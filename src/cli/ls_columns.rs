@@ -44,7 +44,7 @@ pub enum Listed {
 
 /// A run with the files that columns need; a file that cannot be read leaves its columns empty.
 pub struct ListedRun<'a> {
-    run: &'a RunSummary,
+    pub run: &'a RunSummary,
     experiment: Option<Experiment>,
     report: Option<WrittenReport>,
 }
